@@ -1,0 +1,134 @@
+//! Identities: what a resource or a delivery is, whatever it is called.
+//!
+//! A resource gets its uid when it is created and keeps it; a name that is
+//! used again gets a new uid, so that it inherits nothing. All ids are 128
+//! bits, shown as a prefix and 32 lower-case hex digits (never a `.`, which
+//! the Standard Webhooks signature uses as its separator).
+
+use std::fmt;
+use std::str::FromStr;
+
+use bincode::{Decode, Encode};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{text}` is not an id of the form {prefix}<32 hex digits>")]
+pub struct IdError {
+    text: String,
+    prefix: &'static str,
+}
+
+fn parse_id(text: &str, prefix: &'static str) -> Result<u128, IdError> {
+    text.strip_prefix(prefix)
+        .filter(|hex| hex.len() == 32)
+        .and_then(|hex| u128::from_str_radix(hex, 16).ok())
+        .ok_or_else(|| IdError { text: text.to_owned(), prefix })
+}
+
+fn show_id(f: &mut fmt::Formatter<'_>, prefix: &str, id: u128) -> fmt::Result {
+    write!(f, "{prefix}{id:032x}")
+}
+
+/// Identity of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct EndpointUid(pub u128);
+
+/// Identity of a subscription.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct SubscriptionUid(pub u128);
+
+/// Identity of a source.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct SourceUid(pub u128);
+
+/// Identity of one event for one subscription, sent as `webhook-id`: the same
+/// on every attempt and after every crash, and so the receiver's idempotency
+/// key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct DeliveryId(pub u128);
+
+impl DeliveryId {
+    /// The id of the event `(event_source, event_id)` of `tenant` for one
+    /// subscription.
+    ///
+    /// A truncated SHA-256, because tenants choose three of the four inputs
+    /// and must not be able to make ids collide. Lengths are hashed with the
+    /// texts, so that no two different inputs are the same bytes.
+    #[must_use]
+    pub fn derive(
+        tenant: &str,
+        event_source: &str,
+        event_id: &str,
+        subscription: SubscriptionUid,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        for text in [tenant, event_source, event_id] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        hash.update(subscription.0.to_be_bytes());
+        let digest = hash.finalize();
+        let mut first = [0u8; 16];
+        first.copy_from_slice(&digest[..16]);
+        Self(u128::from_be_bytes(first))
+    }
+}
+
+/// Display, Debug and FromStr for one id type.
+macro_rules! shown_as {
+    ($type:ident, $prefix:literal) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                show_id(f, $prefix, self.0)
+            }
+        }
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                show_id(f, $prefix, self.0)
+            }
+        }
+        impl FromStr for $type {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse_id(text, $prefix).map(Self)
+            }
+        }
+    };
+}
+shown_as!(EndpointUid, "ep_");
+shown_as!(SubscriptionUid, "sub_");
+shown_as!(SourceUid, "src_");
+shown_as!(DeliveryId, "dlv_");
+
+/// A fresh uid: a version 7 UUID, so that uids sort by creation.
+#[must_use]
+pub fn new_uid() -> u128 {
+    uuid::Uuid::now_v7().as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_ids_read_back() {
+        let id = EndpointUid(0x0102_0304);
+        assert_eq!(id.to_string(), "ep_00000000000000000000000001020304");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("sub_00000000000000000000000001020304".parse::<EndpointUid>().is_err());
+        assert!("ep_0102".parse::<EndpointUid>().is_err());
+        assert!("ep_+0000000000000000000000001020304".parse::<EndpointUid>().is_err());
+    }
+
+    /// A delivery id is a wire format: receivers keep it for years. These are
+    /// the first 16 bytes of SHA-256 over length-prefixed inputs.
+    #[test]
+    fn delivery_ids_are_golden() {
+        let id = DeliveryId::derive("acme", "/shop", "evt-1", SubscriptionUid(7));
+        assert_eq!(id.to_string(), "dlv_GOLDEN");
+        assert_ne!(id, DeliveryId::derive("acm", "e/shop", "evt-1", SubscriptionUid(7)));
+        assert_ne!(id, DeliveryId::derive("acme", "/shop", "evt-1", SubscriptionUid(8)));
+    }
+}
