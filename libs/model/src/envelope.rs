@@ -77,6 +77,8 @@ pub struct EventHead {
 pub struct SourcePosition {
     /// Topic name.
     pub topic: String,
+    /// The topic's own id, where the client tells it; 0 when it does not.
+    pub topic_id: u128,
     /// Partition.
     pub partition: i32,
     /// Offset.
@@ -147,7 +149,9 @@ pub enum DecodeError {
     #[error("not a hooklane record: {0}")]
     NotAFrame(&'static str),
     /// Written by a newer release. Not poison: wait for the upgrade.
-    #[error("record has codec {codec} schema version {version}, newer than the {SCHEMA_VERSION} this release reads")]
+    #[error(
+        "record has codec {codec} schema version {version}, newer than the {SCHEMA_VERSION} this release reads"
+    )]
     Newer {
         /// Codec byte.
         codec: u8,

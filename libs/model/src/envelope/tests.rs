@@ -14,9 +14,17 @@ fn sample() -> Envelope {
             traceparent: None,
             attributes: vec![("subject".into(), "42".into())],
         },
-        position: SourcePosition { topic: "shop.events".into(), partition: 3, offset: 1_000_000 },
+        position: SourcePosition {
+            topic: "shop.events".into(),
+            topic_id: 5,
+            partition: 3,
+            offset: 1_000_000,
+        },
         chunk: Chunk { index: 0, count: 1 },
-        config: ConfigStamp { epoch: 9, offset: 12 },
+        config: ConfigStamp {
+            epoch: 9,
+            offset: 12,
+        },
         first_seen: UnixMillis(1_614_265_330_000),
         targets: vec![Target {
             delivery: DeliveryId(0x11),
@@ -36,7 +44,10 @@ fn sample() -> Envelope {
 fn schema_version_1_is_golden() {
     let frame = sample().encode(b"{}");
     let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(hex, "GOLDEN");
+    assert_eq!(
+        hex,
+        "4801010007010461636d65052f73686f70056576742d310d6f726465722e6372656174656401106170706c69636174696f6e2f6a736f6e01fd08070605040302010001077375626a6563740234320b73686f702e6576656e74730506fc80841e0000010918fd5029b6d97701000001112233010000007b7d"
+    );
     let (envelope, payload) = Envelope::decode(&Bytes::from(frame)).unwrap();
     assert_eq!(envelope, sample());
     assert_eq!(payload, "{}");
@@ -62,15 +73,28 @@ fn a_newer_record_is_not_poison() {
 
 #[test]
 fn what_is_not_a_frame_is_refused() {
-    for bytes in [&b""[..], b"H", b"H\x01", b"{\"json\":1}", b"H\x00\x01abc", b"H\x01\x00abc"] {
+    for bytes in [
+        &b""[..],
+        b"H",
+        b"H\x01",
+        b"{\"json\":1}",
+        b"H\x00\x01abc",
+        b"H\x01\x00abc",
+    ] {
         let error = Envelope::decode(&Bytes::from_static(bytes)).unwrap_err();
-        assert!(!matches!(error, DecodeError::Newer { .. }), "{bytes:?}: {error}");
+        assert!(
+            !matches!(error, DecodeError::Newer { .. }),
+            "{bytes:?}: {error}"
+        );
     }
 }
 
 #[test]
 fn an_envelope_without_targets_is_refused() {
-    let empty = Envelope { targets: Vec::new(), ..sample() };
+    let empty = Envelope {
+        targets: Vec::new(),
+        ..sample()
+    };
     assert!(Envelope::decode(&Bytes::from(empty.encode(b""))).is_err());
 }
 
@@ -125,7 +149,7 @@ prop_compose! {
             origin: Origin::Ingest { run },
             event: EventHead { tenant, source, id, event_type, key_hash, attributes,
                                ..EventHead::default() },
-            position: SourcePosition { topic, partition, offset },
+            position: SourcePosition { topic, topic_id: 0, partition, offset },
             targets,
             ..sample()
         }

@@ -1,0 +1,370 @@
+//! The configuration as one reader has applied it.
+//!
+//! Built from the records of the config and status topics in log order. A
+//! record that cannot be read changes nothing: the last good value stays, and
+//! the problem is reported. Names are for people; everything here that a
+//! delivery needs is found by uid.
+
+mod status;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use status::{Disabled, EndpointStatus};
+
+use crate::envelope::{ConfigStamp, SCHEMA_VERSION};
+use crate::fields::Problem;
+use crate::id::{EndpointUid, SourceUid, SubscriptionUid};
+use crate::resource::{
+    Document, Endpoint, Kind, Manifest, ResourceKey, Source, Strictness, Subscription, parse_value,
+};
+
+/// Key of the record that identifies the config topic's history.
+pub const EPOCH_KEY: &str = "hooklane/epoch";
+/// Key of the record that names the schema version writers use.
+pub const FORMAT_KEY: &str = "hooklane/format";
+
+/// What one record changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A source is new or differs.
+    Source(Arc<Source>),
+    /// A source is gone.
+    SourceGone(SourceUid),
+    /// An endpoint is new or differs.
+    Endpoint(Arc<Endpoint>),
+    /// An endpoint was deleted.
+    EndpointGone(EndpointUid),
+    /// A subscription is new or differs; its `bound` is set.
+    Subscription(Arc<Subscription>),
+    /// A subscription is gone.
+    SubscriptionGone(SubscriptionUid),
+    /// What the pipeline found out about an endpoint is new or differs.
+    Status(EndpointUid, Arc<EndpointStatus>),
+    /// Nothing is known about the endpoint any more.
+    StatusGone(EndpointUid),
+}
+
+/// What applying one record came to.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What changed, in order.
+    pub changes: Vec<Change>,
+    /// Why the record, or a part of it, was not applied.
+    pub problems: Vec<Problem>,
+    /// Fields this release does not know and passed over.
+    pub notes: Vec<Problem>,
+}
+
+impl Applied {
+    fn problem(key: &[u8], reason: impl Into<String>) -> Self {
+        let path = String::from_utf8_lossy(key).into_owned();
+        let problems = vec![Problem {
+            path,
+            reason: reason.into(),
+        }];
+        Self {
+            problems,
+            ..Self::default()
+        }
+    }
+}
+
+/// All resources and statuses, by uid and by name.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    by_key: HashMap<ResourceKey, Stored>,
+    endpoints: HashMap<EndpointUid, Arc<Endpoint>>,
+    statuses: HashMap<EndpointUid, Arc<EndpointStatus>>,
+    stamp: ConfigStamp,
+    keep_documents: bool,
+}
+
+/// A resource under its name.
+#[derive(Clone, Debug)]
+struct Stored {
+    manifest: Entry,
+    /// As written; kept only where people look at it.
+    document: Option<Arc<Document>>,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Source(Arc<Source>),
+    Endpoint(Arc<Endpoint>),
+    Subscription(Arc<Subscription>),
+    /// The name is free; the uid stays known so that late deliveries can say
+    /// why they are dead, and the record can be pruned when it is old.
+    Deleted(Kind, u128),
+}
+
+impl Entry {
+    fn uid(&self) -> u128 {
+        match self {
+            Self::Source(r) => r.meta.uid,
+            Self::Endpoint(r) => r.meta.uid,
+            Self::Subscription(r) => r.meta.uid,
+            Self::Deleted(_, uid) => *uid,
+        }
+    }
+
+    fn set(&self) -> Option<Change> {
+        Some(match self {
+            Self::Source(r) => Change::Source(r.clone()),
+            Self::Endpoint(r) => Change::Endpoint(r.clone()),
+            Self::Subscription(r) => Change::Subscription(r.clone()),
+            Self::Deleted(..) => return None,
+        })
+    }
+
+    fn gone(&self) -> Option<Change> {
+        Some(match self {
+            Self::Source(r) => Change::SourceGone(r.uid()),
+            Self::Endpoint(r) => Change::EndpointGone(r.uid()),
+            Self::Subscription(r) => Change::SubscriptionGone(r.uid()),
+            Self::Deleted(..) => return None,
+        })
+    }
+}
+
+impl Catalog {
+    /// A catalog that also keeps documents as written, for people to see.
+    #[must_use]
+    pub fn with_documents() -> Self {
+        Self {
+            keep_documents: true,
+            ..Self::default()
+        }
+    }
+
+    /// Applies the record at `offset` of the config topic; `None` is a
+    /// tombstone.
+    pub fn apply_config(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Applied {
+        self.stamp.offset = offset + 1;
+        match key {
+            k if k == EPOCH_KEY.as_bytes() => self.apply_epoch(key, value),
+            k if k == FORMAT_KEY.as_bytes() => check_format(key, value),
+            _ => match ResourceKey::parse(key) {
+                Some(resource) => self.apply_resource(resource, key, value),
+                None => Applied::problem(key, "not a key of the config topic"),
+            },
+        }
+    }
+
+    fn apply_epoch(&mut self, key: &[u8], value: Option<&[u8]>) -> Applied {
+        let read = value
+            .and_then(|v| serde_json::from_slice::<Value>(v).ok())
+            .and_then(|v| u128::from_str_radix(v["epoch"].as_str()?, 16).ok());
+        match read {
+            Some(epoch) => {
+                self.stamp.epoch = epoch;
+                Applied::default()
+            }
+            None => Applied::problem(key, "expected {\"epoch\": <hex>}"),
+        }
+    }
+
+    fn apply_resource(
+        &mut self,
+        resource: ResourceKey,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Applied {
+        let Some(value) = value else {
+            let gone = self.by_key.remove(&resource);
+            return self.replaced(gone.map(|stored| stored.manifest), None);
+        };
+        let (document, notes) = match read_stored(&resource, value) {
+            Ok(read) => read,
+            Err(reason) => return Applied::problem(key, reason),
+        };
+        let entry = entry_of(&document);
+        let document = self.keep_documents.then(|| Arc::new(document));
+        let stored = Stored {
+            manifest: entry.clone(),
+            document,
+        };
+        let old = self.by_key.insert(resource, stored);
+        let applied = self.replaced(old.map(|stored| stored.manifest), Some(entry));
+        Applied { notes, ..applied }
+    }
+
+    /// What it means that `new` stands where `old` stood.
+    fn replaced(&mut self, old: Option<Entry>, new: Option<Entry>) -> Applied {
+        let mut changes = Vec::new();
+        let same = |old: &Entry| {
+            new.as_ref()
+                .is_some_and(|n| n.uid() == old.uid() && n.set().is_some())
+        };
+        if let Some(gone) = old.as_ref().filter(|old| !same(old)).and_then(Entry::gone) {
+            if let Change::EndpointGone(uid) = gone {
+                self.endpoints.remove(&uid);
+            }
+            changes.push(gone);
+        }
+        if let Some(set) = new.as_ref().and_then(Entry::set) {
+            if let Change::Endpoint(endpoint) = &set {
+                self.endpoints.insert(endpoint.uid(), endpoint.clone());
+            }
+            changes.push(set);
+        } else if let (None, Some(Entry::Deleted(Kind::Endpoint, uid))) = (&old, &new) {
+            // Read first after a compaction: say that it is gone all the same.
+            changes.push(Change::EndpointGone(EndpointUid(*uid)));
+        }
+        Applied {
+            changes,
+            ..Applied::default()
+        }
+    }
+
+    /// Applies a record of the status topic; `None` is a tombstone.
+    pub fn apply_status(&mut self, key: &[u8], value: Option<&[u8]>) -> Applied {
+        let uid = std::str::from_utf8(key)
+            .ok()
+            .and_then(|k| k.parse::<EndpointUid>().ok());
+        let Some(uid) = uid else {
+            return Applied::problem(key, "not a key of the status topic (ep_<32 hex digits>)");
+        };
+        let Some(value) = value else {
+            let had = self.statuses.remove(&uid).is_some();
+            let changes = had.then_some(Change::StatusGone(uid)).into_iter().collect();
+            return Applied {
+                changes,
+                ..Applied::default()
+            };
+        };
+        match EndpointStatus::from_json(value) {
+            Ok(status) => {
+                let status = Arc::new(status);
+                self.statuses.insert(uid, status.clone());
+                Applied {
+                    changes: vec![Change::Status(uid, status)],
+                    ..Applied::default()
+                }
+            }
+            Err(reason) => Applied::problem(key, reason),
+        }
+    }
+
+    /// Everything there is, as changes from nothing: sources and endpoints
+    /// before subscriptions, statuses last.
+    #[must_use]
+    pub fn all(&self) -> Vec<Change> {
+        let mut resources: Vec<(Kind, &Entry)> = self
+            .by_key
+            .iter()
+            .map(|(key, stored)| (key.kind, &stored.manifest))
+            .collect();
+        resources.sort_by_key(|(kind, _)| *kind);
+        let deleted = resources.iter().filter_map(|(_, entry)| match entry {
+            Entry::Deleted(Kind::Endpoint, uid) => Some(Change::EndpointGone(EndpointUid(*uid))),
+            _ => None,
+        });
+        let set = resources.iter().filter_map(|(_, entry)| entry.set());
+        let statuses = self
+            .statuses
+            .iter()
+            .map(|(uid, s)| Change::Status(*uid, s.clone()));
+        deleted.chain(set).chain(statuses).collect()
+    }
+
+    /// How far the config topic was applied.
+    #[must_use]
+    pub fn stamp(&self) -> ConfigStamp {
+        self.stamp
+    }
+
+    /// An endpoint by uid.
+    #[must_use]
+    pub fn endpoint(&self, uid: EndpointUid) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&uid)
+    }
+
+    /// What the pipeline found out about an endpoint, whatever its spec says
+    /// now: see [`EndpointStatus::disabled_for`].
+    #[must_use]
+    pub fn status(&self, uid: EndpointUid) -> Option<&Arc<EndpointStatus>> {
+        self.statuses.get(&uid)
+    }
+
+    /// A live resource's uid and generation by name.
+    #[must_use]
+    pub fn find(&self, key: &ResourceKey) -> Option<(u128, u64)> {
+        let (uid, generation) = match &self.by_key.get(key)?.manifest {
+            Entry::Source(r) => (r.meta.uid, r.meta.generation),
+            Entry::Endpoint(r) => (r.meta.uid, r.meta.generation),
+            Entry::Subscription(r) => (r.meta.uid, r.meta.generation),
+            Entry::Deleted(..) => return None,
+        };
+        Some((uid, generation))
+    }
+
+    /// A document as written, deleted ones included; only in a catalog made
+    /// [`Catalog::with_documents`].
+    #[must_use]
+    pub fn document(&self, key: &ResourceKey) -> Option<&Arc<Document>> {
+        self.by_key.get(key)?.document.as_ref()
+    }
+
+    /// All documents as written, deleted ones included, by key.
+    #[must_use]
+    pub fn documents(&self) -> Vec<(&ResourceKey, &Arc<Document>)> {
+        let mut found: Vec<_> = self
+            .by_key
+            .iter()
+            .filter_map(|(key, stored)| Some((key, stored.document.as_ref()?)))
+            .collect();
+        found.sort_by_key(|(key, _)| *key);
+        found
+    }
+}
+
+fn check_format(key: &[u8], value: Option<&[u8]>) -> Applied {
+    let version = value
+        .and_then(|v| serde_json::from_slice::<Value>(v).ok())
+        .and_then(|v| v["version"].as_u64());
+    match version {
+        Some(version) if version == u64::from(SCHEMA_VERSION) => Applied::default(),
+        Some(version) => Applied::problem(
+            key,
+            format!(
+                "writers are told to use schema version {version}, this release writes \
+                 {SCHEMA_VERSION}; upgrade it or set the format back"
+            ),
+        ),
+        None => Applied::problem(key, "expected {\"version\": <number>}"),
+    }
+}
+
+/// Reads a stored document and checks that it is what its key says.
+fn read_stored(key: &ResourceKey, value: &[u8]) -> Result<(Document, Vec<Problem>), String> {
+    let value: Value = serde_json::from_slice(value).map_err(|e| format!("not JSON: {e}"))?;
+    let (document, notes) = parse_value(value, Strictness::Read).map_err(|e| e.to_string())?;
+    if document.manifest.key() != *key {
+        return Err(format!("the record is about {}", document.manifest.key()));
+    }
+    if document.manifest.meta().uid == 0 {
+        return Err("metadata.uid: is required in a stored record".to_owned());
+    }
+    let unbound = matches!(&document.manifest, Manifest::Subscription(s) if s.bound.is_none());
+    if unbound && !document.deleted {
+        return Err("metadata.bound: is required in a stored Subscription".to_owned());
+    }
+    Ok((document, notes))
+}
+
+fn entry_of(document: &Document) -> Entry {
+    if document.deleted {
+        return Entry::Deleted(document.manifest.kind(), document.manifest.meta().uid);
+    }
+    match document.manifest.clone() {
+        Manifest::Source(r) => Entry::Source(Arc::new(r)),
+        Manifest::Endpoint(r) => Entry::Endpoint(Arc::new(r)),
+        Manifest::Subscription(r) => Entry::Subscription(Arc::new(r)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

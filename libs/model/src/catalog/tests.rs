@@ -1,0 +1,161 @@
+use super::*;
+use serde_json::json;
+
+fn endpoint(uid: u128, generation: u64) -> Vec<u8> {
+    stored(
+        "Endpoint",
+        "erp",
+        json!({"uid": Kind::Endpoint.show_uid(uid), "generation": generation}),
+        json!({"url": "https://erp.example/hooks"}),
+    )
+}
+
+fn stored(kind: &str, name: &str, mut metadata: Value, spec: Value) -> Vec<u8> {
+    metadata["tenant"] = json!("acme");
+    metadata["name"] = json!(name);
+    let document =
+        json!({"apiVersion": "hooklane/v1", "kind": kind, "metadata": metadata, "spec": spec});
+    serde_json::to_vec(&document).unwrap()
+}
+
+const KEY: &[u8] = b"Endpoint/acme/erp";
+
+fn names(applied: &Applied) -> Vec<&'static str> {
+    let name = |change: &Change| match change {
+        Change::Source(_) => "source",
+        Change::SourceGone(_) => "source gone",
+        Change::Endpoint(_) => "endpoint",
+        Change::EndpointGone(_) => "endpoint gone",
+        Change::Subscription(_) => "subscription",
+        Change::SubscriptionGone(_) => "subscription gone",
+        Change::Status(..) => "status",
+        Change::StatusGone(_) => "status gone",
+    };
+    applied.changes.iter().map(name).collect()
+}
+
+#[test]
+fn a_broken_record_keeps_the_last_good_value() {
+    let mut catalog = Catalog::default();
+    assert_eq!(
+        names(&catalog.apply_config(0, KEY, Some(&endpoint(1, 1)))),
+        ["endpoint"]
+    );
+    for broken in [
+        &b"{"[..],
+        b"{\"kind\":\"Endpoint\"}",
+        &stored("Endpoint", "other", json!({}), json!({})),
+    ] {
+        let applied = catalog.apply_config(1, KEY, Some(broken));
+        assert!(applied.changes.is_empty());
+        assert!(!applied.problems.is_empty());
+    }
+    assert!(catalog.endpoint(EndpointUid(1)).is_some());
+    assert_eq!(catalog.stamp().offset, 2);
+}
+
+#[test]
+fn a_reused_name_is_another_endpoint() {
+    let mut catalog = Catalog::default();
+    catalog.apply_config(0, KEY, Some(&endpoint(1, 1)));
+    assert_eq!(
+        names(&catalog.apply_config(1, KEY, Some(&endpoint(1, 2)))),
+        ["endpoint"]
+    );
+    let applied = catalog.apply_config(2, KEY, Some(&endpoint(2, 1)));
+    assert_eq!(names(&applied), ["endpoint gone", "endpoint"]);
+    assert!(catalog.endpoint(EndpointUid(1)).is_none());
+    assert!(catalog.endpoint(EndpointUid(2)).is_some());
+}
+
+#[test]
+fn deleted_is_said_once_and_remembered() {
+    let mut catalog = Catalog::default();
+    catalog.apply_config(0, KEY, Some(&endpoint(1, 1)));
+    let mut gone: Value = serde_json::from_slice(&endpoint(1, 1)).unwrap();
+    gone["metadata"]["deleted"] = json!(true);
+    let gone = serde_json::to_vec(&gone).unwrap();
+    assert_eq!(
+        names(&catalog.apply_config(1, KEY, Some(&gone))),
+        ["endpoint gone"]
+    );
+    assert_eq!(catalog.find(&ResourceKey::parse(KEY).unwrap()), None);
+    assert!(catalog.endpoint(EndpointUid(1)).is_none());
+    // A process that starts now learns it too.
+    let starts: Vec<_> = catalog.all();
+    assert!(
+        matches!(starts[..], [Change::EndpointGone(EndpointUid(1))]),
+        "{starts:?}"
+    );
+    assert!(names(&catalog.apply_config(2, KEY, None)).is_empty());
+}
+
+#[test]
+fn a_stored_subscription_must_be_bound() {
+    let mut catalog = Catalog::default();
+    let spec = json!({"source": "shop", "endpoint": "erp"});
+    let mut metadata = json!({"uid": Kind::Subscription.show_uid(5)});
+    let key = b"Subscription/acme/orders";
+    let applied = catalog.apply_config(
+        0,
+        key,
+        Some(&stored(
+            "Subscription",
+            "orders",
+            metadata.clone(),
+            spec.clone(),
+        )),
+    );
+    assert!(applied.changes.is_empty());
+    metadata["bound"] =
+        json!({"source": Kind::Source.show_uid(1), "endpoint": Kind::Endpoint.show_uid(2)});
+    let applied = catalog.apply_config(
+        1,
+        key,
+        Some(&stored("Subscription", "orders", metadata, spec)),
+    );
+    assert_eq!(names(&applied), ["subscription"]);
+}
+
+#[test]
+fn a_finding_about_an_older_spec_is_void() {
+    let mut catalog = Catalog::default();
+    let value = br#"{"observedGeneration":3,"disabled":{"reason":"gone","at":"2026-01-01T00:00:00Z"},"x":1}"#;
+    let uid = EndpointUid(1);
+    assert_eq!(
+        names(&catalog.apply_status(uid.to_string().as_bytes(), Some(value))),
+        ["status"]
+    );
+    let status = catalog.status(uid).unwrap();
+    assert!(status.disabled_for(3).is_some());
+    assert!(status.disabled_for(4).is_none());
+    assert_eq!(
+        names(&catalog.apply_status(uid.to_string().as_bytes(), None)),
+        ["status gone"]
+    );
+}
+
+#[test]
+fn the_epoch_is_part_of_the_stamp() {
+    let mut catalog = Catalog::default();
+    catalog.apply_config(4, EPOCH_KEY.as_bytes(), Some(br#"{"epoch":"00ff"}"#));
+    assert_eq!(
+        catalog.stamp(),
+        ConfigStamp {
+            epoch: 255,
+            offset: 5
+        }
+    );
+    assert!(
+        !catalog
+            .apply_config(5, FORMAT_KEY.as_bytes(), Some(br#"{"version":99}"#))
+            .problems
+            .is_empty()
+    );
+    assert!(
+        catalog
+            .apply_config(6, FORMAT_KEY.as_bytes(), Some(br#"{"version":1}"#))
+            .problems
+            .is_empty()
+    );
+}
