@@ -1,1 +1,15 @@
-//! Under construction.
+//! Kafka as Hooklane uses it: the only crate that knows rdkafka.
+//!
+//! Every client is a plain value used from one thread that its owner runs;
+//! nothing here spawns on a tokio runtime or may be called from one where the
+//! documentation says "blocks". No type of the client library appears in the
+//! public interface, and no client configuration is ever logged: it holds
+//! secrets.
+
+mod client;
+pub mod consumer;
+pub mod error;
+pub mod producer;
+pub mod record;
+pub mod settings;
+pub mod topics;
