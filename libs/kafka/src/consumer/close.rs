@@ -6,6 +6,8 @@
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer;
+
 use super::{GroupConsumer, context};
 use crate::client::list_of;
 
