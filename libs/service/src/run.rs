@@ -1,0 +1,237 @@
+//! The frame of a binary: arguments, configuration, logs, admin server,
+//! signals, the service itself, the exit code. A `main.rs` is a call of
+//! [`run`]; a test or the demo builds a [`ServiceContext`] and calls the same
+//! service function without anything global.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hooklane_model::time::Clock;
+use thiserror::Error;
+
+use crate::admin_server::{AdminServer, AdminServerError};
+use crate::args::ServiceArgs;
+use crate::clock::{BootClock, Monotonic, SystemClock};
+use crate::config::{CommonConfig, Keys, Section};
+use crate::exit::Exit;
+use crate::lifecycle::{Lifecycle, Phase, Shutdown, watchdog};
+use crate::logs;
+use crate::metrics::{MetricsError, Registry};
+use crate::probes::Probes;
+
+/// What makes one binary different from the others.
+pub struct ServiceSpec<C> {
+    /// The binary's name, as in `hooklane-ingest`.
+    pub binary: &'static str,
+    /// The component's name in metrics, as in `ingest`.
+    pub component: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// Its own sections, beside those that every service has.
+    pub sections: &'static [&'static Section],
+    /// Top-level sections of other binaries, passed over when one file or
+    /// environment serves several.
+    pub foreign: &'static [&'static str],
+    /// Reads its own sections, cross-field rules included.
+    pub read: fn(&mut Keys, &CommonConfig) -> C,
+}
+
+/// What a service is given to live in.
+#[derive(Clone)]
+pub struct ServiceContext {
+    /// The binary's name; also the Kafka client id where none is set.
+    pub binary: &'static str,
+    /// The sections that every service has.
+    pub common: CommonConfig,
+    /// Where it registers its metrics.
+    pub metrics: Registry,
+    /// Where it registers heartbeats and readiness conditions.
+    pub probes: Probes,
+    /// Its phases, holders and the shutdown token.
+    pub lifecycle: Lifecycle,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Boot time.
+    pub boot: Arc<dyn Monotonic>,
+}
+
+impl ServiceContext {
+    /// A context on the system's clocks. Nothing global is touched.
+    ///
+    /// # Errors
+    /// None in practice: a new registry holds nothing to collide with.
+    pub fn new(
+        binary: &'static str,
+        component: &'static str,
+        common: CommonConfig,
+        shutdown: Shutdown,
+    ) -> Result<Self, MetricsError> {
+        Self::with_clocks(
+            (binary, component),
+            common,
+            shutdown,
+            Arc::new(SystemClock),
+            Arc::new(BootClock),
+        )
+    }
+
+    /// The same on clocks of the caller's choice.
+    ///
+    /// # Errors
+    /// As for [`ServiceContext::new`].
+    pub fn with_clocks(
+        (binary, component): (&'static str, &'static str),
+        common: CommonConfig,
+        shutdown: Shutdown,
+        clock: Arc<dyn Clock>,
+        boot: Arc<dyn Monotonic>,
+    ) -> Result<Self, MetricsError> {
+        let metrics = Registry::new(component);
+        let deadline = common.shutdown.deadline;
+        let lifecycle = Lifecycle::new(&metrics, boot.clone(), shutdown, deadline)?;
+        let probes = Probes::new(boot.clone(), lifecycle.clone());
+        Ok(Self {
+            binary,
+            common,
+            metrics,
+            probes,
+            lifecycle,
+            clock,
+            boot,
+        })
+    }
+
+    /// The token that says when to stop.
+    #[must_use]
+    pub fn shutdown(&self) -> &Shutdown {
+        self.lifecycle.shutdown()
+    }
+
+    /// Serves this context's metrics and probes where its configuration says.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn serve_admin(&self) -> Result<AdminServer, AdminServerError> {
+        let listen = self.common.metrics.listen;
+        AdminServer::start(listen, self.metrics.clone(), self.probes.clone())
+    }
+}
+
+#[derive(Debug, Error)]
+enum StartError {
+    #[error("signals cannot be taken over")]
+    Signals(#[source] std::io::Error),
+    #[error(transparent)]
+    Admin(#[from] AdminServerError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+/// Runs a service as the process's only one, to its end.
+///
+/// `service` returns when everything is drained and handed over; an error is
+/// logged with its causes and becomes exit code 1.
+pub fn run<C, E>(
+    spec: &ServiceSpec<C>,
+    service: impl FnOnce(ServiceContext, C) -> Result<(), E>,
+) -> ExitCode
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let args = match ServiceArgs::parse(spec.binary, spec.about) {
+        Ok(args) => args,
+        Err(exit) => return exit.into(),
+    };
+    let (common, config) = match load(spec, &args) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            say(&format!(
+                "{}: the configuration is not usable\n{errors}",
+                spec.binary
+            ));
+            return Exit::Config.into();
+        }
+    };
+    if args.check_config {
+        say(&format!("{}: the configuration is valid", spec.binary));
+        return Exit::Drained.into();
+    }
+    if let Err(error) = logs::init(&common.log) {
+        say(&format!("{}: {error}", spec.binary));
+        return Exit::Failed.into();
+    }
+    logs::exit_on_panic();
+    tracing::info!(
+        binary = spec.binary,
+        version = env!("CARGO_PKG_VERSION"),
+        brokers = common.kafka.brokers,
+        "starting"
+    );
+    let started = start(spec, common);
+    let (context, admin) = match started {
+        Ok(started) => started,
+        Err(error) => return failed(&error).into(),
+    };
+    let lifecycle = context.lifecycle.clone();
+    let result = service(context, config);
+    lifecycle.enter(Phase::Closed);
+    drop(admin);
+    match result {
+        Ok(()) => Exit::Drained.into(),
+        Err(error) => failed(&*error.into()).into(),
+    }
+}
+
+fn load<C>(
+    spec: &ServiceSpec<C>,
+    args: &ServiceArgs,
+) -> Result<(CommonConfig, C), crate::config::ConfigErrors> {
+    let sections: Vec<_> = CommonConfig::SECTIONS
+        .iter()
+        .chain(spec.sections)
+        .copied()
+        .collect();
+    // A value that is not UTF-8 becomes one that no getter accepts silently.
+    let environment = std::env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value)));
+    let mut keys = Keys::new(&sections).ignoring(spec.foreign);
+    if let Some(file) = &args.config {
+        keys = keys.file(file);
+    }
+    keys = keys.env(environment);
+    let common = CommonConfig::read(&mut keys);
+    let config = (spec.read)(&mut keys, &common);
+    keys.finish()?;
+    Ok((common, config))
+}
+
+fn lossy(text: &std::ffi::OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn start<C>(
+    spec: &ServiceSpec<C>,
+    common: CommonConfig,
+) -> Result<(ServiceContext, AdminServer), StartError> {
+    let context = ServiceContext::new(spec.binary, spec.component, common, Shutdown::new())?;
+    watchdog::spawn(context.lifecycle.clone()).map_err(StartError::Signals)?;
+    let admin = context.serve_admin()?;
+    Ok((context, admin))
+}
+
+fn failed(error: &(dyn Error + 'static)) -> Exit {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        causes.push(next.to_string());
+        cause = next.source();
+    }
+    tracing::error!(%error, causes = causes.join(": "), "the service failed");
+    Exit::Failed
+}
+
+/// Before logs exist, people read standard error.
+#[allow(clippy::print_stderr, reason = "the exit path before logs exist")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
