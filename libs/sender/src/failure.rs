@@ -1,0 +1,419 @@
+//! Why an attempt failed, as a closed set of reasons.
+//!
+//! The reason is decided here, once, from the error that hyper, rustls or the
+//! operating system gave; everybody else (outcome rules, metrics, attempt
+//! records, dead letters) works with [`FailureReason`] and never looks at
+//! error text. Display texts carry no URL, header or body.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// An error of any lower layer, kept as the cause of a [`Failure`].
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What an attempt was doing when its deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// In the TLS handshake.
+    Tls,
+    /// The receiver did not take the request.
+    Write,
+    /// The request was written, no response head came.
+    ResponseHeaders,
+    /// The head came, the body did not end.
+    ResponseBody,
+}
+
+/// Whose fault a failure is, as far as one attempt can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The receiver's.
+    Receiver,
+    /// Somewhere between.
+    Network,
+    /// Ours: nothing that the receiver did or could change.
+    Us,
+}
+
+impl Side {
+    /// The name in metrics and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Network => "network",
+            Self::Us => "us",
+        }
+    }
+}
+
+/// Why an attempt brought no usable response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureReason {
+    /// The name did not resolve, or not in time.
+    Dns,
+    /// The receiver's host refused the connection.
+    ConnectRefused,
+    /// No connection within the connect limit.
+    ConnectTimeout,
+    /// Any other failure to connect (unreachable, no route).
+    Connect,
+    /// We are out of descriptors, ports or memory; says nothing about the receiver.
+    Local,
+    /// The TLS handshake failed (certificate, name, broken handshake).
+    Tls,
+    /// No protocol version or cipher suite in common.
+    TlsIncompatible,
+    /// The attempt's deadline passed.
+    Timeout(Phase),
+    /// The connection or stream was reset.
+    Reset,
+    /// The connection was closed before the response was whole.
+    Closed,
+    /// The receiver does not speak HTTP as it must.
+    Protocol,
+    /// Response head or raw response beyond our limits.
+    ResponseTooLarge,
+    /// The egress policy forbids the address; nothing was sent, not even a SYN.
+    ForbiddenAddress,
+    /// `may_start` said no; nothing was sent.
+    NotStarted,
+    /// The request can't be sent as asked; nothing was sent.
+    InvalidRequest,
+}
+
+impl FailureReason {
+    /// Every reason, so that metrics can register all label values at start.
+    pub const ALL: [Self; 18] = [
+        Self::Dns,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::Connect,
+        Self::Local,
+        Self::Tls,
+        Self::TlsIncompatible,
+        Self::Timeout(Phase::Tls),
+        Self::Timeout(Phase::Write),
+        Self::Timeout(Phase::ResponseHeaders),
+        Self::Timeout(Phase::ResponseBody),
+        Self::Reset,
+        Self::Closed,
+        Self::Protocol,
+        Self::ResponseTooLarge,
+        Self::ForbiddenAddress,
+        Self::NotStarted,
+        Self::InvalidRequest,
+    ];
+
+    /// The stable name in metrics and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Connect => "connect",
+            Self::Local => "local",
+            Self::Tls => "tls",
+            Self::TlsIncompatible => "tls_incompatible",
+            Self::Timeout(Phase::Tls) => "timeout_tls",
+            Self::Timeout(Phase::Write) => "timeout_write",
+            Self::Timeout(Phase::ResponseHeaders) => "timeout_response_headers",
+            Self::Timeout(Phase::ResponseBody) => "timeout_response_body",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
+            Self::ResponseTooLarge => "response_too_large",
+            Self::ForbiddenAddress => "forbidden_address",
+            Self::NotStarted => "not_started",
+            Self::InvalidRequest => "invalid_request",
+        }
+    }
+
+    /// Whose fault it is, as far as one attempt can tell.
+    #[must_use]
+    pub fn side(self) -> Side {
+        match self {
+            Self::Dns | Self::ConnectTimeout | Self::Connect => Side::Network,
+            Self::ConnectRefused
+            | Self::Tls
+            | Self::TlsIncompatible
+            | Self::Timeout(_)
+            | Self::Reset
+            | Self::Closed
+            | Self::Protocol
+            | Self::ResponseTooLarge => Side::Receiver,
+            Self::Local | Self::ForbiddenAddress | Self::NotStarted | Self::InvalidRequest => {
+                Side::Us
+            }
+        }
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failed attempt: the reason, what is known of the response, the cause.
+#[derive(Debug)]
+pub struct Failure {
+    /// The classified reason.
+    pub reason: FailureReason,
+    /// The status, where a response head had come before it failed. A receiver
+    /// that said 200 and then dripped its body has said 200: the outcome rules
+    /// decide what that means, not this crate.
+    pub status: Option<u16>,
+    /// The error underneath, for the log.
+    pub cause: Option<Cause>,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: FailureReason) -> Self {
+        Self {
+            reason,
+            status: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn caused(reason: FailureReason, cause: impl Into<Cause>) -> Self {
+        Self {
+            reason,
+            status: None,
+            cause: Some(cause.into()),
+        }
+    }
+
+    pub(crate) fn of_exchange(error: hyper::Error) -> Self {
+        Self::caused(exchange_reason(&error), error)
+    }
+
+    /// Whose fault it is, as far as one attempt can tell.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.reason.side()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attempt failed: {}", self.reason)
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+/// Marks a response that went beyond the raw byte limit of one exchange.
+#[derive(Debug, thiserror::Error)]
+#[error("response took more than {reads} reads")]
+pub(crate) struct OverLimit {
+    pub(crate) reads: u32,
+}
+
+/// Classifies an error of an exchange that had been handed to hyper.
+pub(crate) fn exchange_reason(error: &hyper::Error) -> FailureReason {
+    let mut next = Some(error as &(dyn StdError + 'static));
+    while let Some(inner) = next {
+        next = inner.source();
+        if let Some(http2) = inner.downcast_ref::<h2::Error>()
+            && let Some(reason) = http2_reason(http2)
+        {
+            return reason;
+        }
+        if let Some(os) = inner.downcast_ref::<io::Error>() {
+            return io_reason(os);
+        }
+        if let Some(outer) = inner.downcast_ref::<hyper::Error>() {
+            if outer.is_parse_too_large() {
+                return FailureReason::ResponseTooLarge;
+            }
+            if outer.is_parse() {
+                return FailureReason::Protocol;
+            }
+            if outer.is_incomplete_message() || outer.is_canceled() || outer.is_closed() {
+                return FailureReason::Closed;
+            }
+        }
+    }
+    FailureReason::Protocol
+}
+
+fn http2_reason(error: &h2::Error) -> Option<FailureReason> {
+    if let Some(os) = error.get_io() {
+        return Some(io_reason(os));
+    }
+    // A stream or connection error that we detected is the receiver breaking
+    // the protocol; one that it sent is it hanging up.
+    Some(match (error.is_remote(), error.is_go_away()) {
+        (true, true) => FailureReason::Closed,
+        (true, false) => FailureReason::Reset,
+        (false, _) => FailureReason::Protocol,
+    })
+}
+
+fn io_reason(error: &io::Error) -> FailureReason {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<OverLimit>()) {
+        return FailureReason::ResponseTooLarge;
+    }
+    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls_error_reason(tls);
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => FailureReason::Reset,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotConnected => FailureReason::Closed,
+        // A body whose framing is broken (bad chunk, too many trailers).
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => FailureReason::Protocol,
+        _ => FailureReason::Reset,
+    }
+}
+
+/// Classifies an error of the TLS handshake.
+pub(crate) fn handshake_reason(error: &(dyn StdError + 'static)) -> FailureReason {
+    let mut next = Some(error);
+    while let Some(inner) = next {
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return tls_error_reason(tls);
+        }
+        // io::Error::source skips the error it wraps and gives that one's
+        // source; the rustls error is the wrapped one.
+        next = match inner.downcast_ref::<io::Error>() {
+            Some(os) => os
+                .get_ref()
+                .map(|wrapped| wrapped as &(dyn StdError + 'static)),
+            None => inner.source(),
+        };
+    }
+    FailureReason::Tls
+}
+
+fn tls_error_reason(error: &rustls::Error) -> FailureReason {
+    use rustls::AlertDescription as Alert;
+    match error {
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(
+            Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity,
+        ) => FailureReason::TlsIncompatible,
+        _ => FailureReason::Tls,
+    }
+}
+
+/// Classifies an error of `connect(2)` and of making the socket for it.
+pub(crate) fn connect_reason(error: &io::Error) -> FailureReason {
+    // EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL: ours, and must not open
+    // a breaker or spend the receiver's attempts.
+    const LOCAL: [i32; 5] = [24, 23, 12, 105, 99];
+    if error.raw_os_error().is_some_and(|os| LOCAL.contains(&os)) {
+        return FailureReason::Local;
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => FailureReason::ConnectRefused,
+        io::ErrorKind::TimedOut => FailureReason::ConnectTimeout,
+        _ => FailureReason::Connect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_unique_and_stable_in_form() {
+        let mut labels: Vec<_> = FailureReason::ALL.iter().map(|r| r.as_str()).collect();
+        assert!(
+            labels
+                .iter()
+                .all(|l| l.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        );
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), FailureReason::ALL.len());
+    }
+
+    #[test]
+    fn connect_errors() {
+        use FailureReason as R;
+        let cases = [
+            (io::Error::from_raw_os_error(111), R::ConnectRefused),
+            (io::Error::from_raw_os_error(110), R::ConnectTimeout),
+            (io::Error::from_raw_os_error(113), R::Connect),
+            (io::Error::from_raw_os_error(101), R::Connect),
+            (io::Error::from_raw_os_error(24), R::Local),
+            (io::Error::from_raw_os_error(99), R::Local),
+        ];
+        for (error, reason) in cases {
+            assert_eq!(connect_reason(&error), reason, "{error}");
+        }
+    }
+
+    #[test]
+    fn io_errors_of_an_exchange() {
+        use FailureReason as R;
+        let cases = [
+            (io::Error::from(io::ErrorKind::ConnectionReset), R::Reset),
+            (io::Error::from(io::ErrorKind::BrokenPipe), R::Reset),
+            (io::Error::from(io::ErrorKind::UnexpectedEof), R::Closed),
+            (io::Error::from(io::ErrorKind::InvalidData), R::Protocol),
+            (
+                io::Error::other(OverLimit { reads: 1 }),
+                R::ResponseTooLarge,
+            ),
+            (io::Error::other(rustls::Error::DecryptError), R::Tls),
+        ];
+        for (error, reason) in cases {
+            assert_eq!(io_reason(&error), reason, "{error}");
+        }
+    }
+
+    #[test]
+    fn handshake_errors() {
+        use FailureReason as R;
+        use rustls::AlertDescription as Alert;
+        let cases = [
+            (
+                rustls::Error::AlertReceived(Alert::HandshakeFailure),
+                R::TlsIncompatible,
+            ),
+            (
+                rustls::Error::AlertReceived(Alert::ProtocolVersion),
+                R::TlsIncompatible,
+            ),
+            (
+                rustls::Error::PeerIncompatible(rustls::PeerIncompatible::NoCipherSuitesInCommon),
+                R::TlsIncompatible,
+            ),
+            (
+                rustls::Error::InvalidCertificate(rustls::CertificateError::Expired),
+                R::Tls,
+            ),
+            (rustls::Error::AlertReceived(Alert::UnknownCA), R::Tls),
+        ];
+        for (error, reason) in cases {
+            // As hyper-rustls wraps it: the TLS layer's io error inside another.
+            let text = error.to_string();
+            let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+            assert_eq!(handshake_reason(&wrapped), reason, "{text}");
+        }
+        let closed = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert_eq!(handshake_reason(&closed), R::Tls);
+    }
+
+    #[test]
+    fn sides() {
+        assert_eq!(FailureReason::NotStarted.side(), Side::Us);
+        assert_eq!(FailureReason::Local.side(), Side::Us);
+        assert_eq!(FailureReason::ConnectRefused.side(), Side::Receiver);
+        assert_eq!(FailureReason::Dns.side(), Side::Network);
+    }
+}

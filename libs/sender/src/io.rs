@@ -1,0 +1,145 @@
+//! The byte stream under an HTTP connection, watched.
+//!
+//! Two things that hyper does not tell: whether the receiver has stopped
+//! taking bytes (a timeout then is one of writing, not of waiting), and how
+//! much reading a response has cost: endless 1xx, chunk extensions and
+//! trailers are bounded by this alone. Reads are counted, not bytes, because
+//! hyper's cursor hides its bytes from safe code; a read is at most
+//! [`READ_BUFFER_MAX`]. Relaxed atomics because the tasks of HTTP/2 must be
+//! `Send`; everything runs on one thread.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::failure::OverLimit;
+
+/// A connected stream, TLS or not.
+pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// hyper's buffer for one connection: bounds the response head, too.
+pub(crate) const READ_BUFFER_MAX: usize = 64 * 1024;
+
+/// Reads one exchange may take: a 64 KiB head and a 64 KiB body in segments of
+/// 64 bytes still fit; a flood ends after 128 MiB at the very most.
+pub(crate) const READS_MAX: u32 = 2_048;
+
+/// What is known of a stream from outside of its connection.
+#[derive(Debug)]
+pub(crate) struct IoState {
+    write_blocked: AtomicBool,
+    /// Reads left in this exchange; `u32::MAX` is without a limit.
+    reads_left: AtomicU32,
+}
+
+impl IoState {
+    /// Whether the last write or flush could not go through.
+    pub(crate) fn write_blocked(&self) -> bool {
+        self.write_blocked.load(Relaxed)
+    }
+
+    /// Starts the count of an exchange.
+    pub(crate) fn allow_reads(&self, reads: u32) {
+        self.reads_left.store(reads, Relaxed);
+    }
+
+    fn spend_read(&self) -> io::Result<()> {
+        match self.reads_left.load(Relaxed) {
+            u32::MAX => Ok(()),
+            0 => Err(io::Error::other(OverLimit { reads: READS_MAX })),
+            left => {
+                self.reads_left.store(left - 1, Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    fn watch<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.write_blocked.store(written.is_pending(), Relaxed);
+        written
+    }
+}
+
+/// A [`Stream`] that reports to an [`IoState`].
+pub(crate) struct Watched {
+    stream: Stream,
+    state: Arc<IoState>,
+}
+
+impl Watched {
+    /// Without a limit on reads until [`IoState::allow_reads`] sets one.
+    pub(crate) fn new(stream: Stream) -> (Self, Arc<IoState>) {
+        let state = Arc::new(IoState {
+            write_blocked: AtomicBool::new(false),
+            reads_left: AtomicU32::new(u32::MAX),
+        });
+        let watched = Self {
+            stream,
+            state: Arc::clone(&state),
+        };
+        (watched, state)
+    }
+}
+
+impl Read for Watched {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(this.state.spend_read()),
+            other => other,
+        }
+    }
+}
+
+impl Write for Watched {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.state.watch(written)
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.state.watch(flushed)
+    }
+
+    #[inline]
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    #[inline]
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        this.state.watch(written)
+    }
+}

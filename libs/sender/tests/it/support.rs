@@ -1,0 +1,208 @@
+//! Receivers made of bytes, and a sender to face them.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hooklane_sender::resolve::{Answers, ResolveError, Resolving};
+use hooklane_sender::{
+    AttemptReport, AttemptRequest, Destination, Resolve, Sender, SenderConfig, tls,
+};
+use http::HeaderValue;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+/// Runs `future` on a current-thread runtime, as a worker does, and fails a
+/// test that hangs.
+pub fn run(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), future)
+                .await
+                .expect("the test hangs");
+        });
+}
+
+/// A config that may reach the loopback by http.
+pub fn open_config() -> SenderConfig {
+    let mut config = SenderConfig::default();
+    config.egress.allow_http = true;
+    config.egress.allow_cidrs = vec!["127.0.0.0/8".parse().unwrap()];
+    config
+}
+
+/// A resolver that knows one answer for every name.
+pub struct Fixed(pub Vec<IpAddr>);
+
+impl Resolve for Fixed {
+    fn resolve<'a>(&'a self, _name: &'a str) -> Resolving<'a> {
+        let answers: Answers = self.0.clone().into();
+        Box::pin(async move {
+            if answers.is_empty() {
+                return Err(ResolveError::NoAddress);
+            }
+            Ok(answers)
+        })
+    }
+}
+
+pub fn loopback() -> Arc<Fixed> {
+    Arc::new(Fixed(vec![IpAddr::from([127, 0, 0, 1])]))
+}
+
+pub fn sender(config: SenderConfig) -> Sender {
+    Sender::new(config, tls::client_config(&[]).unwrap(), loopback())
+}
+
+pub fn destination(sender: &Sender, address: SocketAddr) -> Rc<Destination> {
+    let url = Url::parse(&format!("http://{address}/hooks?a=b")).unwrap();
+    sender.destination(&url).unwrap()
+}
+
+pub fn request(destination: &Destination, body: &'static [u8]) -> AttemptRequest {
+    let mut headers = destination.headers();
+    headers.insert("webhook-id", HeaderValue::from_static("dlv_1"));
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    AttemptRequest {
+        headers,
+        body: Bytes::from_static(body),
+        timeout: Duration::from_secs(5),
+    }
+}
+
+pub async fn post(sender: &Sender, destination: &Rc<Destination>) -> AttemptReport {
+    let request = request(destination, b"{\"n\":1}");
+    sender.attempt(destination, request, || true).await
+}
+
+pub async fn post_within(
+    sender: &Sender,
+    destination: &Rc<Destination>,
+    millis: u64,
+) -> AttemptReport {
+    let mut request = request(destination, b"{\"n\":1}");
+    request.timeout = Duration::from_millis(millis);
+    sender.attempt(destination, request, || true).await
+}
+
+pub fn status(report: &AttemptReport) -> u16 {
+    report.result.as_ref().expect("a response").status
+}
+
+pub fn reason(report: &AttemptReport) -> &'static str {
+    report
+        .result
+        .as_ref()
+        .expect_err("a failure")
+        .reason
+        .as_str()
+}
+
+/// One request as it came over the wire.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// Reads one request with a content-length; `None` at the end of the stream.
+pub async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let length: usize = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |text| text.trim().parse().unwrap());
+    while bytes.len() < end + length {
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+    Some(Seen {
+        head,
+        body: bytes[end..].to_vec(),
+    })
+}
+
+/// A listener whose connections are each served by `serve(stream, n)`, n from 0.
+pub struct Receiver {
+    pub address: SocketAddr,
+    pub connections: Rc<Cell<usize>>,
+    served: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Receiver {
+    pub async fn start<F, S>(serve: S) -> Self
+    where
+        S: Fn(TcpStream, usize) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&served);
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let at = count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(stream, at));
+            }
+        });
+        Self {
+            address,
+            connections: Rc::default(),
+            served,
+            task,
+        }
+    }
+
+    /// Answers every request on every connection with `response`.
+    pub async fn answering(response: &'static [u8]) -> Self {
+        Self::start(move |mut stream, _| async move {
+            while read_request(&mut stream).await.is_some() {
+                if stream.write_all(response).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+/// Waits until `met`, without sleeping for a fixed time.
+pub async fn until(what: &str, mut met: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while !met() {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
