@@ -20,6 +20,7 @@ mod out_of_range;
 mod statistics;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -32,8 +33,8 @@ pub use error::ConsumerError;
 use crate::client::list_of;
 use crate::record::{Record, TopicNames, TopicPartition};
 use crate::settings::ClientSettings;
-use commits::Commits;
-use context::{GroupContext, Noted};
+use commits::Committer;
+use context::GroupContext;
 
 /// What a poll brought.
 #[derive(Debug)]
@@ -85,29 +86,36 @@ struct Waiting {
 /// A member of a consumer group.
 pub struct GroupConsumer {
     /// `None` only while it is being closed.
-    client: Option<BaseConsumer<GroupContext>>,
+    client: Option<Arc<BaseConsumer<GroupContext>>>,
     group: String,
     topics: TopicNames,
     /// Events beyond the one a poll returns. Bounded by what one call of the
-    /// library brings: one rebalance or commit answer, or the partitions of
-    /// this member when one of them is out of range.
+    /// library brings: one rebalance, the commits under way, or the partitions
+    /// of this member when one of them is out of range.
     ready: VecDeque<Polled>,
     waiting: Option<Waiting>,
     /// Where each assigned partition was told to begin.
     assigned: BTreeMap<TopicPartition, Option<i64>>,
-    commits: Commits,
+    /// Partitions that the library gave up fetching, and where to start them
+    /// again once that is known.
+    stopped: BTreeMap<TopicPartition, Option<i64>>,
+    /// `None` only while it is being closed.
+    commits: Option<Committer>,
 }
 
 impl GroupConsumer {
     /// A member of `group`; it joins with its first subscription and polls.
     pub fn new(settings: &ClientSettings, group: &str) -> Result<Self, ConsumerError> {
-        let client = settings
+        let failed = |source| ConsumerError::Create {
+            group: group.to_owned(),
+            source,
+        };
+        let client: BaseConsumer<GroupContext> = settings
             .group_config(group)
             .create_with_context(GroupContext::default())
-            .map_err(|e| ConsumerError::Create {
-                group: group.to_owned(),
-                source: e.into(),
-            })?;
+            .map_err(|e| failed(e.into()))?;
+        let client = Arc::new(client);
+        let commits = Committer::start(client.clone()).map_err(failed)?;
         Ok(Self {
             client: Some(client),
             group: group.to_owned(),
@@ -115,7 +123,8 @@ impl GroupConsumer {
             ready: VecDeque::new(),
             waiting: None,
             assigned: BTreeMap::new(),
-            commits: Commits::default(),
+            stopped: BTreeMap::new(),
+            commits: Some(commits),
         })
     }
 
@@ -162,40 +171,24 @@ impl GroupConsumer {
         self.ready.pop_front()
     }
 
-    /// Turns what the callbacks noted into events.
+    /// Turns what the callback noted and what the commits came to into events.
     fn take_noted(&mut self) {
         for noted in self.client().context().take() {
-            match noted {
-                Noted::Rebalance {
-                    assign,
-                    partitions,
-                    cooperative,
-                    lost,
-                } => {
-                    let partitions = self.share(partitions);
-                    self.waiting = Some(Waiting {
-                        assign,
-                        partitions: partitions.clone(),
-                        cooperative,
-                    });
-                    self.ready.push_back(if assign {
-                        Polled::Assigned(partitions)
-                    } else {
-                        Polled::Revoked { partitions, lost }
-                    });
-                }
-                Noted::Commit { offsets, result } => {
-                    let offsets = offsets
-                        .into_iter()
-                        .map(|(topic, partition, offset)| {
-                            let topic = self.topics.shared(&topic);
-                            (TopicPartition { topic, partition }, offset)
-                        })
-                        .collect();
-                    let answer = self.commits.answered(offsets, result);
-                    self.ready.extend(answer.map(Polled::Committed));
-                }
-            }
+            let partitions = self.share(noted.partitions);
+            self.waiting = Some(Waiting {
+                assign: noted.assign,
+                partitions: partitions.clone(),
+                cooperative: noted.cooperative,
+            });
+            let lost = noted.lost;
+            self.ready.push_back(if noted.assign {
+                Polled::Assigned(partitions)
+            } else {
+                Polled::Revoked { partitions, lost }
+            });
+        }
+        if let Some(commits) = &self.commits {
+            self.ready.extend(commits.answers().map(Polled::Committed));
         }
     }
 
@@ -235,7 +228,8 @@ impl GroupConsumer {
             self.client().assign(&list)
         };
         self.assigned.extend(partitions.iter().cloned());
-        self.check_assign(done)
+        self.check_assign(done)?;
+        self.restart()
     }
 
     /// Lets go of what [`Polled::Revoked`] takes; from then on another member
@@ -244,6 +238,7 @@ impl GroupConsumer {
         let waiting = self.take_waiting(false)?;
         for tp in &waiting.partitions {
             self.assigned.remove(tp);
+            self.stopped.remove(tp);
         }
         debug_assert_eq!(partitions, waiting.partitions, "what was revoked");
         let done = if waiting.cooperative {
@@ -251,9 +246,11 @@ impl GroupConsumer {
             self.client().incremental_unassign(&list)
         } else {
             self.assigned.clear();
+            self.stopped.clear();
             self.client().unassign()
         };
-        self.check_assign(done)
+        self.check_assign(done)?;
+        self.restart()
     }
 
     fn take_waiting(&mut self, assign: bool) -> Result<Waiting, ConsumerError> {
@@ -327,17 +324,21 @@ impl GroupConsumer {
     }
 
     /// Commits the next offset to read of each partition and returns at once;
-    /// [`Polled::Committed`] brings the answer under the returned token.
+    /// [`Polled::Committed`] brings the answer under the returned token, by
+    /// the end of the poll that is under way when it comes.
     ///
-    /// While the coordinator is away the library keeps a commit for up to the
-    /// session timeout and then reports it as failed.
+    /// Commits are made one after the other. While the coordinator is away one
+    /// is tried for the session timeout, the next wait, and soon they are
+    /// refused as [`ErrorKind::Unavailable`](crate::error::ErrorKind).
     pub fn commit_async(
         &mut self,
         offsets: &[(TopicPartition, i64)],
     ) -> Result<CommitToken, ConsumerError> {
-        let sent = Instant::now();
-        self.commit(offsets, CommitMode::Async)?;
-        Ok(self.commits.sent(offsets, sent))
+        let sent = self.commits.as_mut().expect(OPEN).send(offsets.to_vec());
+        sent.map_err(|source| ConsumerError::Commit {
+            group: self.group.clone(),
+            source,
+        })
     }
 
     /// Commits and waits for the answer, and returns when it was sent.
@@ -346,23 +347,14 @@ impl GroupConsumer {
     /// hand-over, [`commit_async`](Self::commit_async) and polling on until the
     /// answer or one's own deadline is the better way.
     pub fn commit_sync(&self, offsets: &[(TopicPartition, i64)]) -> Result<Instant, ConsumerError> {
-        let sent = Instant::now();
-        self.commit(offsets, CommitMode::Sync)?;
-        Ok(sent)
-    }
-
-    fn commit(
-        &self,
-        offsets: &[(TopicPartition, i64)],
-        mode: CommitMode,
-    ) -> Result<(), ConsumerError> {
         let list = list_of(offsets.iter().map(|(tp, offset)| (tp, Some(*offset))));
-        self.client()
-            .commit(&list, mode)
-            .map_err(|e| ConsumerError::Commit {
-                group: self.group.clone(),
-                source: e.into(),
-            })
+        let sent = Instant::now();
+        let done = self.client().commit(&list, CommitMode::Sync);
+        done.map_err(|e| ConsumerError::Commit {
+            group: self.group.clone(),
+            source: e.into(),
+        })?;
+        Ok(sent)
     }
 
     /// Stops reading these partitions; what was fetched ahead is thrown away.
@@ -377,10 +369,15 @@ impl GroupConsumer {
         flow(partitions.first(), self.client().resume(&list))
     }
 
-    /// Reads an assigned partition from `offset` on.
+    /// Reads an assigned partition from `offset` on, also one that stands
+    /// still because its position was out of range.
     pub fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), ConsumerError> {
         if let Some(start) = self.assigned.get_mut(partition) {
             *start = Some(offset);
+        }
+        if let Some(stopped) = self.stopped.get_mut(partition) {
+            *stopped = Some(offset);
+            return self.restart();
         }
         let to = Offset::Offset(offset.max(0));
         // Without a wait: the answer would only say that the request was taken.

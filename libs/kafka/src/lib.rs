@@ -8,6 +8,7 @@
 
 mod client;
 pub mod consumer;
+pub mod embedded;
 pub mod error;
 pub mod producer;
 pub mod record;

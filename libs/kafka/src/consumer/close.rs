@@ -19,6 +19,7 @@ impl GroupConsumer {
         let Some(client) = self.client.take() else {
             return true;
         };
+        let commits = self.commits.take();
         client.context().closing();
         if let Some(waiting) = self.waiting.take() {
             // The library waits for the application's call, also when closing.
@@ -33,6 +34,9 @@ impl GroupConsumer {
         let dropper = std::thread::Builder::new()
             .name("kafka-close".to_owned())
             .spawn(move || {
+                if let Some(commits) = commits {
+                    commits.finish();
+                }
                 drop(client);
                 drop(done);
             });

@@ -1,13 +1,21 @@
-//! Which answer belongs to which commit, and when that was sent.
+//! Commits whose answers come back, with the time they were sent.
 //!
-//! The library answers with the offsets and nothing else. Commits with equal
-//! offsets are answered oldest first here: a lease that is built on the send
-//! time may then end too early, never too late.
+//! rdkafka 0.39 never answers an asynchronous commit: it asks librdkafka for
+//! commit events, and librdkafka posts those only where a callback was set.
+//! So a thread of its own makes synchronous commits one after the other, and
+//! the owner finds the answers at its next poll. That also makes the send time
+//! exact, which a lease is built on.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::error::ClientError;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+
+use super::context::GroupContext;
+use crate::client::list_of;
+use crate::error::{ClientError, ErrorKind};
 use crate::record::TopicPartition;
 
 /// Names one asynchronous commit.
@@ -19,113 +27,106 @@ pub struct CommitToken(u64);
 pub struct Committed {
     /// Which commit.
     pub token: CommitToken,
-    /// A moment before the request left.
+    /// Just before the request was made; the brokers have it from then on.
     pub sent: Instant,
     /// What was to be committed.
     pub offsets: Vec<(TopicPartition, i64)>,
-    /// How it went; an error of one partition is an error of the whole.
+    /// How it went. Where only some partitions of a commit fail, because they
+    /// were deleted, the library says nothing.
     pub result: Result<(), ClientError>,
 }
 
-/// Commits without an answer that are remembered. A commit a second, each
-/// answered within the session timeout, makes less than 50; when more are
-/// open, the oldest is forgotten and its answer, if it comes, ignored.
-const OPEN_MAX: usize = 256;
+/// Commits that wait behind the one being made. One a second is made and
+/// answered in milliseconds, so 8 are only reached when the coordinator is
+/// away; then further ones are refused, and the owner tries again later.
+const WAITING_MAX: usize = 8;
 
-#[derive(Debug, Default)]
-pub(super) struct Commits {
-    open: VecDeque<Open>,
+pub(super) struct Committer {
+    jobs: SyncSender<Job>,
+    /// Room for all that can be under way, so that the thread never waits for
+    /// an owner that polls.
+    answers: Receiver<Committed>,
+    thread: JoinHandle<()>,
     next: u64,
 }
 
-#[derive(Debug)]
-struct Open {
+struct Job {
     token: CommitToken,
-    sent: Instant,
-    /// Sorted, because the library orders them as it likes.
     offsets: Vec<(TopicPartition, i64)>,
 }
 
-impl Commits {
-    pub(super) fn sent(&mut self, offsets: &[(TopicPartition, i64)], sent: Instant) -> CommitToken {
-        let token = CommitToken(self.next);
-        self.next += 1;
-        if self.open.len() == OPEN_MAX {
-            self.open.pop_front();
-        }
-        self.open.push_back(Open {
-            token,
-            sent,
-            offsets: sorted(offsets.to_vec()),
-        });
-        token
-    }
-
-    /// The commit that `offsets` answer; `None` for a synchronous one, whose
-    /// caller has the answer already.
-    pub(super) fn answered(
-        &mut self,
-        offsets: Vec<(TopicPartition, i64)>,
-        result: Result<(), ClientError>,
-    ) -> Option<Committed> {
-        let offsets = sorted(offsets);
-        let at = self.open.iter().position(|open| open.offsets == offsets)?;
-        let open = self.open.remove(at)?;
-        Some(Committed {
-            token: open.token,
-            sent: open.sent,
-            offsets: open.offsets,
-            result,
+impl Committer {
+    pub(super) fn start(client: Arc<BaseConsumer<GroupContext>>) -> Result<Self, ClientError> {
+        let (jobs, todo) = sync_channel::<Job>(WAITING_MAX);
+        let (done, answers) = sync_channel(WAITING_MAX + 1);
+        let thread = std::thread::Builder::new()
+            .name("kafka-commit".to_owned())
+            .spawn(move || {
+                while let Ok(job) = todo.recv() {
+                    let answer = commit(&client, job);
+                    if done.send(answer).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|e| ClientError::new(ErrorKind::Other, e.to_string()))?;
+        Ok(Self {
+            jobs,
+            answers,
+            thread,
+            next: 0,
         })
     }
-}
 
-fn sorted(mut offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
-    offsets.sort();
-    offsets
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn offsets(of: &[(i32, i64)]) -> Vec<(TopicPartition, i64)> {
-        of.iter()
-            .map(|(p, o)| (TopicPartition::new("t", *p), *o))
-            .collect()
+    pub(super) fn send(
+        &mut self,
+        offsets: Vec<(TopicPartition, i64)>,
+    ) -> Result<CommitToken, ClientError> {
+        let token = CommitToken(self.next);
+        self.jobs
+            .try_send(Job { token, offsets })
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => ClientError::new(
+                    ErrorKind::Unavailable,
+                    format!("{WAITING_MAX} commits are waiting for the coordinator"),
+                ),
+                TrySendError::Disconnected(_) => {
+                    ClientError::new(ErrorKind::Fatal, "the thread that commits is gone")
+                }
+            })?;
+        self.next += 1;
+        Ok(token)
     }
 
-    #[test]
-    fn equal_commits_are_answered_oldest_first() {
-        let mut commits = Commits::default();
-        let early = Instant::now();
-        let late = early + Duration::from_secs(1);
-        let first = commits.sent(&offsets(&[(0, 5), (1, 7)]), early);
-        let second = commits.sent(&offsets(&[(0, 5), (1, 7)]), late);
-        let answer = commits
-            .answered(offsets(&[(1, 7), (0, 5)]), Ok(()))
-            .unwrap();
-        assert_eq!((answer.token, answer.sent), (first, early));
-        let answer = commits
-            .answered(offsets(&[(0, 5), (1, 7)]), Ok(()))
-            .unwrap();
-        assert_eq!((answer.token, answer.sent), (second, late));
-        assert!(
-            commits
-                .answered(offsets(&[(0, 5), (1, 7)]), Ok(()))
-                .is_none()
-        );
+    /// The answers that are there.
+    pub(super) fn answers(&self) -> impl Iterator<Item = Committed> {
+        self.answers.try_iter()
     }
 
-    #[test]
-    fn what_is_never_answered_is_forgotten_at_a_bound() {
-        let mut commits = Commits::default();
-        for offset in 0..1_000 {
-            commits.sent(&offsets(&[(0, offset)]), Instant::now());
+    /// Ends the thread after the commits it has; blocks until then.
+    pub(super) fn finish(self) {
+        drop(self.jobs);
+        // Until the thread lets go of its end.
+        while let Ok::<_, RecvError>(answer) = self.answers.recv() {
+            if let Err(error) = answer.result {
+                tracing::debug!(%error, "commit failed while closing");
+            }
         }
-        assert_eq!(commits.open.len(), OPEN_MAX);
-        assert!(commits.answered(offsets(&[(0, 0)]), Ok(())).is_none());
-        assert!(commits.answered(offsets(&[(0, 999)]), Ok(())).is_some());
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that commits panicked");
+        }
+    }
+}
+
+fn commit(client: &BaseConsumer<GroupContext>, job: Job) -> Committed {
+    let Job { token, offsets } = job;
+    let list = list_of(offsets.iter().map(|(tp, offset)| (tp, Some(*offset))));
+    let sent = Instant::now();
+    let result = client.commit(&list, CommitMode::Sync);
+    Committed {
+        token,
+        sent,
+        offsets,
+        result: result.map_err(ClientError::from),
     }
 }

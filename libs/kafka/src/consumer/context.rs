@@ -10,32 +10,25 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::statistics::HighWatermarks;
 use crate::client::{log_error, log_line};
-use crate::error::ClientError;
 
-/// What a callback saw.
+/// A rebalance that the callback saw.
 #[derive(Debug)]
-pub(super) enum Noted {
-    Rebalance {
-        assign: bool,
-        partitions: Vec<(String, i32)>,
-        cooperative: bool,
-        lost: bool,
-    },
-    Commit {
-        offsets: Vec<(String, i32, i64)>,
-        result: Result<(), ClientError>,
-    },
+pub(super) struct Noted {
+    pub(super) assign: bool,
+    pub(super) partitions: Vec<(String, i32)>,
+    pub(super) cooperative: bool,
+    pub(super) lost: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct GroupContext {
-    /// Bounded by one poll: the library returns after each rebalance and
-    /// commit event, and the owner takes them before it polls again.
+    /// Bounded by one poll: the library returns after each rebalance, and
+    /// the owner takes it before it polls again.
     noted: Mutex<Vec<Noted>>,
     high: Mutex<HighWatermarks>,
     closing: AtomicBool,
@@ -96,27 +89,12 @@ impl ConsumerContext for GroupContext {
             }
             return;
         }
-        self.note(Noted::Rebalance {
+        self.note(Noted {
             assign,
             partitions: partitions_of(list),
             cooperative,
             lost: client.assignment_lost(),
         });
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        let mut result = result.map_err(ClientError::from);
-        let mut offsets = Vec::with_capacity(list.count());
-        for entry in list.elements() {
-            // The request may pass and a partition of it fail.
-            if let (Ok(()), Err(error)) = (&result, entry.error()) {
-                result = Err(error.into());
-            }
-            if let Offset::Offset(offset) = entry.offset() {
-                offsets.push((entry.topic().to_owned(), entry.partition(), offset));
-            }
-        }
-        self.note(Noted::Commit { offsets, result });
     }
 }
 

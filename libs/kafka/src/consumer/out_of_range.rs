@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 
 use super::{ConsumerError, GroupConsumer, Polled, plain};
+use crate::client::list_of;
 use crate::error::ClientError;
 use crate::record::TopicPartition;
 
@@ -19,6 +20,11 @@ impl GroupConsumer {
     pub(super) fn find_out_of_range(&mut self, error: ClientError) {
         let mut found = false;
         for (partition, position) in self.positions() {
+            if self.stopped.contains_key(&partition) {
+                // Reported already: every partition has an error of its own.
+                found = true;
+                continue;
+            }
             let Ok((low, high)) = self.watermarks(&partition, WATERMARK_TIMEOUT) else {
                 continue;
             };
@@ -26,6 +32,7 @@ impl GroupConsumer {
                 continue;
             }
             found = true;
+            self.stopped.insert(partition.clone(), None);
             self.ready.push_back(Polled::OutOfRange {
                 partition,
                 position,
@@ -36,7 +43,12 @@ impl GroupConsumer {
         if !found {
             // The log grew back or a leader lagged: set every partition going
             // again from where it stood.
-            self.restart();
+            for (partition, position) in self.positions() {
+                self.stopped.insert(partition, position);
+            }
+            if let Err(failed) = self.restart() {
+                self.ready.push_back(Polled::Error(failed));
+            }
             let group = self.group.clone();
             let source = error;
             self.ready
@@ -59,13 +71,29 @@ impl GroupConsumer {
             .collect()
     }
 
-    fn restart(&mut self) {
-        for (partition, position) in self.positions() {
-            if let Some(position) = position
-                && let Err(error) = self.seek(&partition, position)
-            {
-                tracing::warn!(%partition, %error, "cannot restart reading");
-            }
+    /// Starts the stopped partitions whose new position is known.
+    ///
+    /// The library refuses to seek a partition that it gave up, so it is taken
+    /// off the assignment and put on again. Not while a rebalance waits: these
+    /// calls would be taken for its completion. One that has come in and was
+    /// not polled yet can't be seen; then this completes it a poll early.
+    pub(super) fn restart(&mut self) -> Result<(), ConsumerError> {
+        if self.waiting.is_some() {
+            return Ok(());
         }
+        let known =
+            |(tp, position): (&TopicPartition, &Option<i64>)| Some((tp.clone(), (*position)?));
+        let ready: Vec<(TopicPartition, i64)> = self.stopped.iter().filter_map(known).collect();
+        if ready.is_empty() {
+            return Ok(());
+        }
+        self.stopped.retain(|_, position| position.is_none());
+        let off = list_of(ready.iter().map(|(tp, _)| (tp, None)));
+        let on = list_of(ready.iter().map(|(tp, position)| (tp, Some(*position))));
+        let client = self.client();
+        let done = client
+            .incremental_unassign(&off)
+            .and_then(|()| client.incremental_assign(&on));
+        self.check_assign(done)
     }
 }

@@ -1,0 +1,10 @@
+//! The clients against librdkafka's mock cluster.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in what its tests share"
+)]
+
+mod consumer;
+mod producer;
+mod support;
