@@ -1,1 +1,16 @@
-//! Under construction.
+//! What the tests of Hooklane stand on: real Kafka brokers, receivers with
+//! faults, our own binaries as processes, and clients that are not ours.
+//!
+//! Everything here listens on 127.0.0.1, on ports that were free, and is gone
+//! when the test process is, however that ended. Nothing is skipped: what can't
+//! be had is an error, and so a failed test. Nothing waits by sleeping; there
+//! is a condition and a deadline. Of the product's crates this one uses none.
+
+mod kafka;
+mod names;
+mod wait;
+mod watchdog;
+
+pub use kafka::{KafkaCluster, shared_cluster};
+pub use names::{free_addr, unique};
+pub use wait::{wait_for, wait_until};

@@ -1,0 +1,3 @@
+//! The harness itself under test: what it promises to other tests.
+
+mod kafka;
