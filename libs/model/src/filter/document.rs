@@ -118,15 +118,22 @@ impl<'a> Document<'a> {
             "source" => Some(&self.head.source),
             "id" => Some(&self.head.id),
             "tenant" => self.head.tenant.as_deref(),
-            "datacontenttype" => self.head.content_type.as_deref(),
-            other => {
-                let attributes = &self.head.attributes;
-                let at = attributes
-                    .binary_search_by(|(name, _)| name.as_str().cmp(other))
-                    .ok()?;
-                Some(&attributes[at].1)
+            // An event in structured mode has one of its own, which is not
+            // that of the payload around it.
+            "datacontenttype" => {
+                let own = self.other_attribute(name);
+                own.or(self.head.content_type.as_deref())
             }
+            other => self.other_attribute(other),
         }
+    }
+
+    fn other_attribute(&self, name: &str) -> Option<&'a str> {
+        let attributes = &self.head.attributes;
+        let at = attributes
+            .binary_search_by(|(own, _)| own.as_str().cmp(name))
+            .ok()?;
+        Some(&attributes[at].1)
     }
 
     /// All attributes that are there, by name, in no order.
