@@ -13,6 +13,7 @@ pub mod id;
 pub mod ladder;
 pub mod lane;
 pub mod matching;
+pub mod plan;
 pub mod record;
 pub mod resource;
 pub mod time;
