@@ -12,7 +12,9 @@
 //! text or map entry may come from a file: the variable's name + `_FILE`.
 
 mod bytes;
+mod environment;
 mod error;
+mod getters;
 mod keys;
 mod layers;
 mod reference;
@@ -21,6 +23,7 @@ mod sections;
 mod spec;
 mod suggest;
 
+pub use environment::process_environment;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use keys::Keys;
 pub use reference::reference_markdown;
