@@ -12,13 +12,15 @@ pub mod buckets;
 mod doc;
 mod handle;
 mod label;
+mod partition;
 mod process;
 mod registry;
 
 pub use doc::{FamilyDoc, reference_markdown};
 pub use handle::{Counter, Gauge, GaugeF64, Histogram};
 pub use label::{By, By2, LabelValue};
-pub use registry::{MetricsError, PartitionGauges, Registry};
+pub use partition::PartitionGauges;
+pub use registry::{MetricsError, Registry};
 
 #[cfg(test)]
 mod tests;

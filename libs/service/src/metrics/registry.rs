@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::doc::FamilyDoc;
 use super::handle::{Counter, Gauge, GaugeF64, Histogram};
 use super::label::{By, By2, LabelValue};
+use super::partition::PartitionGauges;
 use super::process::ProcessMetrics;
 
 /// Why a family was not registered, or not exported.
@@ -263,10 +264,7 @@ impl Registry {
         let labels = ["topic", "partition"];
         let vec = prometheus::GaugeVec::new(Opts::new(name, help), &labels);
         let vec = self.register(vec, (name, "gauge"), &labels)?;
-        Ok(PartitionGauges {
-            vec,
-            owned: Arc::default(),
-        })
+        Ok(PartitionGauges::new(vec))
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.
@@ -410,52 +408,6 @@ impl Registry {
     }
 }
 
-/// Gauges per owned partition; a partition's series goes when it is removed.
-#[derive(Clone, Debug)]
-pub struct PartitionGauges {
-    vec: prometheus::GaugeVec,
-    owned: Arc<Mutex<BTreeMap<(String, i32), GaugeF64>>>,
-}
-
-impl PartitionGauges {
-    /// Most series of one family: every lane (512) and rung of a process that
-    /// owns all, with room. A partition beyond it is not exported.
-    pub const PARTITIONS_MAX: usize = 2_048;
-
-    /// Sets a partition's value, exporting it from now on.
-    pub fn set(&self, topic: &str, partition: i32, value: f64) {
-        let mut owned = locked(&self.owned);
-        let key = (topic.to_owned(), partition);
-        if !owned.contains_key(&key) {
-            if owned.len() >= Self::PARTITIONS_MAX {
-                return;
-            }
-            let labels = [topic, &partition.to_string()];
-            // Two labels are declared and two given: it cannot fail.
-            let Ok(gauge) = self.vec.get_metric_with_label_values(&labels) else {
-                return;
-            };
-            owned.insert(key.clone(), GaugeF64(gauge));
-        }
-        if let Some(gauge) = owned.get(&key) {
-            gauge.set(value);
-        }
-    }
-
-    /// Stops exporting a partition: it belongs to somebody else now.
-    pub fn remove(&self, topic: &str, partition: i32) {
-        if locked(&self.owned)
-            .remove(&(topic.to_owned(), partition))
-            .is_some()
-        {
-            // Present until now, so it is there to be removed.
-            self.vec
-                .remove_label_values(&[topic, &partition.to_string()])
-                .ok();
-        }
-    }
-}
-
 fn check_name(name: &str, kind: &str) -> Result<(), MetricsError> {
     let rule = if !name.starts_with("hooklane_") {
         "does not begin with `hooklane_`"
@@ -485,6 +437,6 @@ fn only<H>(mut handles: Vec<H>) -> H {
 }
 
 /// A panic elsewhere ends the process anyway; numbers stay readable till then.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
