@@ -29,12 +29,13 @@ use crate::lifecycle::Shutdown;
 use crate::metrics::Registry;
 use crate::probes::Probes;
 
-/// Most connections served at once: two scrapers, the kubelet and a person,
-/// times four. When full the next ones wait in the kernel's listen queue.
-const CONNECTIONS_MAX: usize = 16;
+/// Most connections served at once: two scrapers, the kubelet and a person
+/// need four, the rest is for clients that connect and say nothing. When full
+/// the next ones wait in the kernel's listen queue for a header timeout.
+const CONNECTIONS_MAX: usize = 64;
 
 /// For the request's head; a healthy client sends it in one packet.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For the whole connection; Prometheus gives up after 10 s by default.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,7 +122,7 @@ impl AdminServer {
 
 impl Drop for AdminServer {
     fn drop(&mut self) {
-        self.stop.set("dropped");
+        self.stop.request_quietly("dropped");
         if let Some(thread) = self.thread.take() {
             // A panic there has ended the process or has been reported.
             thread.join().ok();

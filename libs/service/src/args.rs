@@ -1,6 +1,7 @@
 //! The command line of a service: where its configuration is, and whether to
 //! run or only to check it. Everything else is configuration.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, FromArgMatches};
@@ -19,18 +20,16 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// Reads the process's arguments; prints help, version or the complaint.
+    /// Reads a command line, the binary's name first; prints help, version or
+    /// the complaint.
     ///
     /// # Errors
     /// The exit to take: drained after `--help` or `--version`, else usage.
-    pub fn parse(binary: &'static str, about: &'static str) -> Result<Self, Exit> {
-        Self::parse_from(binary, about, std::env::args_os())
-    }
-
-    fn parse_from<I>(binary: &'static str, about: &'static str, args: I) -> Result<Self, Exit>
-    where
-        I: IntoIterator<Item = std::ffi::OsString>,
-    {
+    pub fn parse_from(
+        binary: &'static str,
+        about: &'static str,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, Exit> {
         let command = Self::augment_args(clap::Command::new(binary))
             .version(env!("CARGO_PKG_VERSION"))
             .about(about);

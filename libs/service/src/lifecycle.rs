@@ -110,7 +110,13 @@ impl Lifecycle {
         self.inner.gauges.get(from).set(0);
         self.inner.gauges.get(phase).set(1);
         drop(state);
-        tracing::info!(from = from.as_str(), to = phase.as_str(), ?took, "phase");
+        let took_seconds = took.as_secs_f64();
+        tracing::info!(
+            from = from.as_str(),
+            to = phase.as_str(),
+            took_seconds,
+            "phase"
+        );
         if phase == Phase::Closed {
             self.inner.closed.send_replace(true);
         }
@@ -139,7 +145,8 @@ impl Lifecycle {
         let result = run();
         let took = self.inner.clock.nanos().saturating_sub(started);
         drop(held);
-        tracing::info!(step = name, took = ?Duration::from_nanos(took), "step done");
+        let took_seconds = Duration::from_nanos(took).as_secs_f64();
+        tracing::info!(step = name, took_seconds, "step done");
         result
     }
 

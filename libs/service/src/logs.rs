@@ -52,8 +52,9 @@ fn filter(level: &str) -> Result<EnvFilter, LogsError> {
     for directive in &directives {
         // The parser takes a bare unknown word for a target's name, so that a
         // mistyped level would turn off all other logs.
+        // An empty one it takes for `error`.
         let bare = !directive.contains(['=', '[', ':']);
-        if bare && directive.parse::<LevelFilter>().is_err() {
+        if directive.is_empty() || bare && directive.parse::<LevelFilter>().is_err() {
             return Err(LogsError::Level((*directive).to_owned()));
         }
     }

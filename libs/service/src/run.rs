@@ -2,8 +2,24 @@
 //! signals, the service itself, the exit code. A `main.rs` is a call of
 //! [`run`]; a test or the demo builds a [`ServiceContext`] and calls the same
 //! service function without anything global.
+//!
+//! ```text
+//! const SPEC: ServiceSpec<Config> = ServiceSpec {
+//!     binary: "hooklane-ingest",
+//!     component: "ingest",
+//!     about: "Reads event topics and fans events out to lanes",
+//!     sections: &[&config::INGEST],
+//!     foreign: &["dispatcher", "scheduler"],
+//!     read: config::read,
+//! };
+//!
+//! fn main() -> ExitCode {
+//!     run(&SPEC, |context, config| app::run(&context, config))
+//! }
+//! ```
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +29,7 @@ use thiserror::Error;
 use crate::admin_server::{AdminServer, AdminServerError};
 use crate::args::ServiceArgs;
 use crate::clock::{BootClock, Monotonic, SystemClock};
-use crate::config::{CommonConfig, Keys, Section};
+use crate::config::{CommonConfig, Keys, Section, process_environment};
 use crate::exit::Exit;
 use crate::lifecycle::{Lifecycle, Phase, Shutdown, watchdog};
 use crate::logs;
@@ -139,9 +155,21 @@ pub fn run<C, E>(
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let args = match ServiceArgs::parse(spec.binary, spec.about) {
+    run_from(spec, std::env::args_os(), service).into()
+}
+
+/// The same with a command line of the caller's making, the binary's name first.
+pub fn run_from<C, E>(
+    spec: &ServiceSpec<C>,
+    args: impl IntoIterator<Item = OsString>,
+    service: impl FnOnce(ServiceContext, C) -> Result<(), E>,
+) -> Exit
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let args = match ServiceArgs::parse_from(spec.binary, spec.about, args) {
         Ok(args) => args,
-        Err(exit) => return exit.into(),
+        Err(exit) => return exit,
     };
     let (common, config) = match load(spec, &args) {
         Ok(loaded) => loaded,
@@ -150,36 +178,27 @@ where
                 "{}: the configuration is not usable\n{errors}",
                 spec.binary
             ));
-            return Exit::Config.into();
+            return Exit::Config;
         }
     };
     if args.check_config {
         say(&format!("{}: the configuration is valid", spec.binary));
-        return Exit::Drained.into();
+        return Exit::Drained;
     }
     if let Err(error) = logs::init(&common.log) {
         say(&format!("{}: {error}", spec.binary));
-        return Exit::Failed.into();
+        return Exit::Failed;
     }
     logs::exit_on_panic();
-    tracing::info!(
-        binary = spec.binary,
-        version = env!("CARGO_PKG_VERSION"),
-        brokers = common.kafka.brokers,
-        "starting"
-    );
-    let started = start(spec, common);
-    let (context, admin) = match started {
-        Ok(started) => started,
-        Err(error) => return failed(&error).into(),
-    };
-    let lifecycle = context.lifecycle.clone();
-    let result = service(context, config);
-    lifecycle.enter(Phase::Closed);
-    drop(admin);
-    match result {
-        Ok(()) => Exit::Drained.into(),
-        Err(error) => failed(&*error.into()).into(),
+    match start(spec, common) {
+        Ok((context, admin)) => {
+            let lifecycle = context.lifecycle.clone();
+            let result = service(context, config);
+            lifecycle.enter(Phase::Closed);
+            drop(admin);
+            result.map_or_else(|error| failed(&*error.into()), |()| Exit::Drained)
+        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -192,27 +211,27 @@ fn load<C>(
         .chain(spec.sections)
         .copied()
         .collect();
-    // A value that is not UTF-8 becomes one that no getter accepts silently.
-    let environment = std::env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value)));
     let mut keys = Keys::new(&sections).ignoring(spec.foreign);
     if let Some(file) = &args.config {
         keys = keys.file(file);
     }
-    keys = keys.env(environment);
+    keys = keys.env(process_environment());
     let common = CommonConfig::read(&mut keys);
     let config = (spec.read)(&mut keys, &common);
     keys.finish()?;
     Ok((common, config))
 }
 
-fn lossy(text: &std::ffi::OsStr) -> String {
-    text.to_string_lossy().into_owned()
-}
-
 fn start<C>(
     spec: &ServiceSpec<C>,
     common: CommonConfig,
 ) -> Result<(ServiceContext, AdminServer), StartError> {
+    tracing::info!(
+        binary = spec.binary,
+        version = env!("CARGO_PKG_VERSION"),
+        brokers = common.kafka.brokers,
+        "starting"
+    );
     let context = ServiceContext::new(spec.binary, spec.component, common, Shutdown::new())?;
     watchdog::spawn(context.lifecycle.clone()).map_err(StartError::Signals)?;
     let admin = context.serve_admin()?;

@@ -42,26 +42,34 @@ impl Shutdown {
 
     /// Asks everybody to stop. Only the first reason is kept.
     pub fn request(&self, reason: &'static str) {
-        if self.set(reason) {
+        if self.keep(reason) {
+            // Before anybody wakes, so that the log tells cause, then effect.
             tracing::info!(reason, "shutdown requested");
+            self.announce();
         }
     }
 
     /// The same without a log line, where it stops no service.
-    pub(crate) fn set(&self, reason: &'static str) -> bool {
+    pub(crate) fn request_quietly(&self, reason: &'static str) {
+        if self.keep(reason) {
+            self.announce();
+        }
+    }
+
+    fn keep(&self, reason: &'static str) -> bool {
         let mut kept = self
             .inner
             .reason
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if kept.is_some() {
-            return false;
-        }
-        *kept = Some(reason);
-        drop(kept);
+        let first = kept.is_none();
+        kept.get_or_insert(reason);
+        first
+    }
+
+    fn announce(&self) {
         self.inner.changed.notify_all();
         self.inner.requested.send_replace(true);
-        true
     }
 
     /// Whether it was asked for. Cheap enough for every turn of a poll loop.

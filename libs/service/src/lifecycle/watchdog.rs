@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Lifecycle;
 use crate::exit::Exit;
+use crate::metrics::LabelValue;
 
 /// Takes over SIGTERM and SIGINT for the rest of the process's life.
 ///
@@ -60,5 +61,10 @@ fn report(lifecycle: &Lifecycle, what: &'static str) {
         .map(|(name, age)| format!("{name} ({age:.1?})"))
         .collect();
     let deadline = lifecycle.deadline();
-    tracing::error!(phase = ?lifecycle.phase(), open = open.join(", "), ?deadline, "{what}");
+    tracing::error!(
+        phase = lifecycle.phase().as_str(),
+        open = open.join(", "),
+        ?deadline,
+        "{what}"
+    );
 }

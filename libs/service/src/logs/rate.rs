@@ -11,7 +11,7 @@ const KEYS_MAX: usize = 1_024;
 
 /// Lets a log line through once per key and interval.
 ///
-/// ```ignore
+/// ```text
 /// if let Some(left_out) = self.warnings.admit(endpoint, now) {
 ///     tracing::warn!(%endpoint, left_out, "endpoint refused by egress policy");
 /// }
