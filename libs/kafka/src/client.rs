@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -51,6 +52,8 @@ impl ClientContext for LogContext {
 
     fn stats_raw(&self, _: &[u8]) {}
 }
+
+impl ConsumerContext for LogContext {}
 
 /// The library's list of partitions, with offsets where there are any.
 pub(crate) fn list_of<'a>(

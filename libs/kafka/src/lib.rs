@@ -7,10 +7,14 @@
 //! secrets.
 
 mod client;
+pub mod config_feed;
+pub mod config_writer;
 pub mod consumer;
 pub mod embedded;
 pub mod error;
 pub mod producer;
 pub mod record;
+pub mod scan;
 pub mod settings;
+pub mod table;
 pub mod topics;

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, also in what its tests share"
 )]
 
+mod config;
 mod consumer;
 mod producer;
 mod support;
