@@ -28,8 +28,9 @@ pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 pub(crate) const READ_BUFFER_MAX: usize = 64 * 1024;
 
 /// Reads one exchange may take: a 64 KiB head and a 64 KiB body in segments of
-/// 64 bytes still fit; a flood ends after 128 MiB at the very most.
-pub(crate) const READS_MAX: u32 = 2_048;
+/// 256 bytes still fit; a flood ends after 32 MiB at the very most (2,048 reads
+/// of 1xx responses took seconds of CPU in a debug build).
+pub(crate) const READS_MAX: u32 = 512;
 
 /// What is known of a stream from outside of its connection.
 #[derive(Debug)]

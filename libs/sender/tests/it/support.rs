@@ -1,6 +1,5 @@
 //! Receivers made of bytes, and a sender to face them.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -20,7 +19,7 @@ use url::Url;
 
 /// Runs `future` on a current-thread runtime, as a worker does, and fails a
 /// test that hangs.
-pub fn run(future: impl Future<Output = ()>) {
+pub(crate) fn run(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -33,7 +32,7 @@ pub fn run(future: impl Future<Output = ()>) {
 }
 
 /// A config that may reach the loopback by http.
-pub fn open_config() -> SenderConfig {
+pub(crate) fn open_config() -> SenderConfig {
     let mut config = SenderConfig::default();
     config.egress.allow_http = true;
     config.egress.allow_cidrs = vec!["127.0.0.0/8".parse().unwrap()];
@@ -41,7 +40,7 @@ pub fn open_config() -> SenderConfig {
 }
 
 /// A resolver that knows one answer for every name.
-pub struct Fixed(pub Vec<IpAddr>);
+pub(crate) struct Fixed(pub(crate) Vec<IpAddr>);
 
 impl Resolve for Fixed {
     fn resolve<'a>(&'a self, _name: &'a str) -> Resolving<'a> {
@@ -55,20 +54,25 @@ impl Resolve for Fixed {
     }
 }
 
-pub fn loopback() -> Arc<Fixed> {
+pub(crate) fn loopback() -> Arc<Fixed> {
     Arc::new(Fixed(vec![IpAddr::from([127, 0, 0, 1])]))
 }
 
-pub fn sender(config: SenderConfig) -> Sender {
+pub(crate) fn sender(config: SenderConfig) -> Sender {
     Sender::new(config, tls::client_config(&[]).unwrap(), loopback())
 }
 
-pub fn destination(sender: &Sender, address: SocketAddr) -> Rc<Destination> {
+pub(crate) fn sender_resolving(config: SenderConfig, answers: Vec<IpAddr>) -> Sender {
+    let resolver = Arc::new(Fixed(answers));
+    Sender::new(config, tls::client_config(&[]).unwrap(), resolver)
+}
+
+pub(crate) fn destination(sender: &Sender, address: SocketAddr) -> Rc<Destination> {
     let url = Url::parse(&format!("http://{address}/hooks?a=b")).unwrap();
     sender.destination(&url).unwrap()
 }
 
-pub fn request(destination: &Destination, body: &'static [u8]) -> AttemptRequest {
+pub(crate) fn request(destination: &Destination, body: &'static [u8]) -> AttemptRequest {
     let mut headers = destination.headers();
     headers.insert("webhook-id", HeaderValue::from_static("dlv_1"));
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -79,12 +83,12 @@ pub fn request(destination: &Destination, body: &'static [u8]) -> AttemptRequest
     }
 }
 
-pub async fn post(sender: &Sender, destination: &Rc<Destination>) -> AttemptReport {
+pub(crate) async fn post(sender: &Sender, destination: &Rc<Destination>) -> AttemptReport {
     let request = request(destination, b"{\"n\":1}");
     sender.attempt(destination, request, || true).await
 }
 
-pub async fn post_within(
+pub(crate) async fn post_within(
     sender: &Sender,
     destination: &Rc<Destination>,
     millis: u64,
@@ -94,11 +98,11 @@ pub async fn post_within(
     sender.attempt(destination, request, || true).await
 }
 
-pub fn status(report: &AttemptReport) -> u16 {
+pub(crate) fn status(report: &AttemptReport) -> u16 {
     report.result.as_ref().expect("a response").status
 }
 
-pub fn reason(report: &AttemptReport) -> &'static str {
+pub(crate) fn reason(report: &AttemptReport) -> &'static str {
     report
         .result
         .as_ref()
@@ -109,13 +113,13 @@ pub fn reason(report: &AttemptReport) -> &'static str {
 
 /// One request as it came over the wire.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Reads one request with a content-length; `None` at the end of the stream.
-pub async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -142,9 +146,8 @@ pub async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
 }
 
 /// A listener whose connections are each served by `serve(stream, n)`, n from 0.
-pub struct Receiver {
-    pub address: SocketAddr,
-    pub connections: Rc<Cell<usize>>,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     served: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -156,7 +159,7 @@ impl Drop for Receiver {
 }
 
 impl Receiver {
-    pub async fn start<F, S>(serve: S) -> Self
+    pub(crate) async fn start<F, S>(serve: S) -> Self
     where
         S: Fn(TcpStream, usize) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -174,14 +177,13 @@ impl Receiver {
         });
         Self {
             address,
-            connections: Rc::default(),
             served,
             task,
         }
     }
 
     /// Answers every request on every connection with `response`.
-    pub async fn answering(response: &'static [u8]) -> Self {
+    pub(crate) async fn answering(response: &'static [u8]) -> Self {
         Self::start(move |mut stream, _| async move {
             while read_request(&mut stream).await.is_some() {
                 if stream.write_all(response).await.is_err() {
@@ -193,13 +195,13 @@ impl Receiver {
     }
 
     /// Connections accepted so far.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.served.load(Ordering::SeqCst)
     }
 }
 
 /// Waits until `met`, without sleeping for a fixed time.
-pub async fn until(what: &str, mut met: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut met: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while !met() {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
