@@ -22,6 +22,8 @@ use crate::wait::wait_for;
 use crate::watchdog;
 use node::Node;
 
+pub(crate) use distribution::java;
+
 /// Two to four seconds on an idle machine, ten times that beside a compiler.
 const READY: Duration = Duration::from_secs(90);
 

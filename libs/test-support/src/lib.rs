@@ -6,11 +6,21 @@
 //! be had is an error, and so a failed test. Nothing waits by sleeping; there
 //! is a condition and a deadline. Of the product's crates this one uses none.
 
+pub mod independent;
+
+mod http;
 mod kafka;
+mod metrics;
 mod names;
+mod process;
+mod receiver;
 mod wait;
 mod watchdog;
 
+pub use http::get;
 pub use kafka::{KafkaCluster, shared_cluster};
+pub use metrics::{Sample, Scrape, scrape};
 pub use names::{free_addr, unique};
+pub use process::{Process, ProcessBuilder};
+pub use receiver::{Answer, Fault, OnConnect, Receiver, Request, Script, Seen, refused_url};
 pub use wait::{wait_for, wait_until};

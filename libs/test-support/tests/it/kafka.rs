@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hooklane_test_support::independent::{ToolRecord, consume, produce};
 use hooklane_test_support::{KafkaCluster, shared_cluster, unique, wait_until};
 
 /// A shared cluster is one cluster, and topics have as many partitions as asked.
@@ -47,4 +48,37 @@ fn three_nodes_survive_a_kill() {
             .contains("no broker 4")
     );
     assert!(started.elapsed() < Duration::from_secs(180));
+}
+
+/// A broker keeps its data and its port over SIGKILL and SIGTERM, and one that
+/// is stopped in its tracks answers again when it may go on.
+#[test]
+fn restarts_keep_data() {
+    let cluster = KafkaCluster::start(1).unwrap();
+    let bootstrap = cluster.bootstrap().to_owned();
+    let topic = unique("kept");
+    cluster.create_topic(&topic, 1, &[]).unwrap();
+    let record = |value: &str| ToolRecord {
+        value: Some(value.to_owned()),
+        ..Default::default()
+    };
+    produce(&bootstrap, &topic, &[record("first")]).unwrap();
+    cluster.kill(1).unwrap();
+    assert!(
+        cluster
+            .leaders(&topic)
+            .unwrap_err()
+            .to_string()
+            .contains("no broker is running")
+    );
+    cluster.restart(1).unwrap();
+    produce(&bootstrap, &topic, &[record("second")]).unwrap();
+    cluster.stop(1).unwrap();
+    cluster.restart(1).unwrap();
+    cluster.pause(1).unwrap();
+    let paused = cluster.leaders(&topic);
+    cluster.resume(1).unwrap();
+    assert!(paused.is_err(), "a paused broker answered: {paused:?}");
+    let records = consume(&bootstrap, &topic, 2).unwrap();
+    assert_eq!(records, [record("first"), record("second")]);
 }
