@@ -100,6 +100,8 @@ impl Keys {
     pub fn finish(self) -> Result<(), ConfigErrors> {
         let mut errors = self.layers.errors;
         errors.sort_by(|a, b| a.path.cmp(&b.path));
+        // A key that is read twice is wrong once.
+        errors.dedup();
         if errors.is_empty() {
             Ok(())
         } else {

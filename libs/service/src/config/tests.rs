@@ -67,6 +67,8 @@ fn read_demo(keys: &mut Keys) -> Demo {
         mode: keys.choice(&MODE, &[("fast", true), ("safe", false)]),
         token: keys.opt_secret(&TOKEN),
     };
+    // Twice, as two parts of a program may: a problem is still reported once.
+    keys.integer::<u32>(&PIN, 1..=9_999);
     keys.integer::<u32>(&PIN, 1..=9_999);
     if demo.budget < u64::from(demo.slots) * 1_024 {
         keys.problem(&BUDGET, "is less than 1KiB for each of demo.slots");
