@@ -1,1 +1,30 @@
-//! Under construction.
+//! The dispatcher: owns lanes and delivers to endpoints at their limits.
+//!
+//! ```text
+//!  consumer thread (owner)          worker threads (1 on two cores)
+//!  poll, rebalance, commit,  --->   core: what to do   (pure)
+//!  lease, producer poll      batch  attempts: HTTP     (libs/sender)
+//!            ^                      stores: records    (outbox)
+//!            |  watermarks (board), releases    |
+//!            +------- reports (outbox) <--------+
+//! ```
+//!
+//! A lane lives in the worker `lane mod workers`; nothing on the hot path is
+//! shared between workers. What a crash at any point costs is in
+//! ARCHITECTURE.md, life of an event.
+
+mod attempt;
+pub mod config;
+pub mod core;
+mod lease;
+mod metrics;
+mod outbox;
+mod owner;
+mod records;
+mod service;
+mod token;
+mod worker;
+
+pub use config::Config;
+pub use owner::OwnerError;
+pub use service::{DispatcherError, Environment, run};

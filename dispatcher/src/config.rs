@@ -1,0 +1,114 @@
+//! The dispatcher's own configuration.
+
+use std::time::Duration;
+
+use hooklane_sender::EgressPolicy;
+use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, Section};
+
+use crate::core::Limits;
+use crate::token::WORKERS_MAX;
+
+const QUEUE_WAIT: KeySpec = KeySpec::new(
+    "dispatcher.queue_wait",
+    Kind::Duration,
+    "10s",
+    "Longest predicted wait of a delivery in memory; what would wait longer is parked in a delay \
+     topic. With the endpoint's timeout this bounds how long an offset stays uncommitted.",
+);
+const SLOTS: KeySpec = KeySpec::new(
+    "dispatcher.slots",
+    Kind::Integer,
+    "1000",
+    "Requests open at a time in this process, over all endpoints. Each takes a file descriptor.",
+);
+const MEMORY: KeySpec = KeySpec::new(
+    "dispatcher.memory",
+    Kind::Bytes,
+    "256MiB",
+    "Bytes of deliveries held: each payload once and 200 B per delivery. Beyond it reading pauses.",
+);
+const WORKERS: KeySpec = KeySpec::new(
+    "dispatcher.workers",
+    Kind::Integer,
+    "1",
+    "Threads that send. One serves two cores; the consumer and the Kafka client have their own.",
+);
+
+/// The dispatcher's section.
+pub const DISPATCHER: Section = Section {
+    name: "dispatcher",
+    doc: "Delivery: memory, concurrency, threads.",
+    keys: &[QUEUE_WAIT, SLOTS, MEMORY, WORKERS],
+};
+
+const ALLOW_CIDRS: KeySpec = KeySpec::optional(
+    "egress.allow_cidrs",
+    Kind::CidrList,
+    "Networks that endpoints may resolve to although they are private, loopback or otherwise \
+     not public. Unset: only public addresses.",
+);
+const ALLOW_HTTP: KeySpec = KeySpec::new(
+    "egress.allow_http",
+    Kind::Bool,
+    "false",
+    "Whether endpoints with `http://` URLs are called.",
+);
+
+/// Where requests may go.
+pub const EGRESS: Section = Section {
+    name: "egress",
+    doc: "Where requests may go; checked at every connect.",
+    keys: &[ALLOW_CIDRS, ALLOW_HTTP],
+};
+
+/// The dispatcher's settings, read and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest predicted wait in memory.
+    pub queue_wait: Duration,
+    /// Requests open at a time in this process.
+    pub slots: u32,
+    /// Bytes of deliveries held in this process.
+    pub memory: usize,
+    /// Threads that send.
+    pub workers: u16,
+    /// Where requests may go.
+    pub egress: EgressPolicy,
+}
+
+impl Config {
+    /// The sections, in the order of the reference.
+    pub const SECTIONS: &[&Section] = &[&DISPATCHER, &EGRESS];
+
+    /// Reads the sections.
+    pub fn read(keys: &mut Keys, _common: &CommonConfig) -> Self {
+        let seconds = Duration::from_secs;
+        let config = Self {
+            queue_wait: keys.duration_within(&QUEUE_WAIT, seconds(1)..=seconds(60)),
+            slots: keys.integer(&SLOTS, 1..=100_000),
+            // Token slots have 24 bits: 3 GiB at 200 B each is below that.
+            memory: usize::try_from(keys.bytes(&MEMORY, 1 << 20..=3 << 30)).unwrap_or(1 << 20),
+            workers: keys.integer(&WORKERS, 1..=WORKERS_MAX),
+            egress: EgressPolicy {
+                allow_cidrs: keys.cidr_list(&ALLOW_CIDRS),
+                allow_http: keys.bool(&ALLOW_HTTP),
+            },
+        };
+        if config.slots < u32::from(config.workers) {
+            keys.problem(
+                &SLOTS,
+                "must be at least dispatcher.workers, which share them",
+            );
+        }
+        config
+    }
+
+    /// What each worker's core works with.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            queue_wait: self.queue_wait,
+            slots: (self.slots / u32::from(self.workers)).max(1),
+            bytes: self.memory / usize::from(self.workers),
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! The dispatcher's decisions, without IO.
+//!
+//! The core takes events (a record was read, an attempt finished, a produce
+//! was acked, time passed, configuration changed, a lane came or went) and
+//! returns actions (send, delay, bury, record, release). It holds no clock,
+//! socket, thread, channel or Kafka type, so that a simulation can drive
+//! exactly the code that runs in production; the shell around it decides
+//! nothing.
+//!
+//! **Invariants**
+//! - An offset is below the watermark only if every target of every envelope
+//!   below it is settled: the record that says where it went is acked.
+//! - Nothing stays in memory longer than the queue wait plus the timeout of
+//!   its request; what would wait longer is parked in a delay topic.
+//! - Work carries the id it was given when its record was read. After a lane
+//!   is released, whatever still arrives for its work is inert.
+
+mod bucket;
+mod dedupe;
+mod delivery;
+mod endpoint;
+mod intake;
+mod lane;
+mod outcome;
+mod pump;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod time;
+mod timers;
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hooklane_model::catalog::{Change, EndpointStatus};
+use hooklane_model::envelope::{ConfigStamp, Envelope, Target};
+use hooklane_model::id::EndpointUid;
+use hooklane_model::ladder::Rung;
+use hooklane_model::lane::Lane;
+use hooklane_model::resource::Endpoint;
+use slab::Slab;
+
+use self::bucket::BucketClock;
+use self::delivery::Delivery;
+use self::endpoint::{EndpointState, Known};
+use self::lane::LaneState;
+pub use self::outcome::{
+    AttemptEnd, AttemptResult, DeadReason, Directive, Outcome, ParkReason, Side, Verdict, verdict,
+};
+pub use self::time::{Mono, Now};
+use self::timers::Timers;
+
+/// Names one delivery in memory. The sequence number tells a slot's present
+/// work from work that held the same slot before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkId {
+    /// Place in the table of deliveries.
+    pub slot: u32,
+    /// Which use of that place.
+    pub seq: u32,
+}
+
+/// Counts the claims of lanes by this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
+/// One record of a lane, decoded once and shared by its deliveries.
+#[derive(Debug)]
+pub struct OpenEnvelope {
+    /// Everything but the payload.
+    pub envelope: Envelope,
+    /// The event's bytes, as they are sent.
+    pub payload: Bytes,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The group gave this process a lane; reading starts at `next`.
+    LaneAssigned {
+        /// The lane.
+        lane: Lane,
+        /// The claim.
+        epoch: Epoch,
+        /// First offset that will be read.
+        next: i64,
+    },
+    /// The lane must be given up: nothing new is started, answers are waited
+    /// for until `deadline`, and [`Action::Released`] follows, at the latest a
+    /// second after it.
+    LaneRevoked {
+        /// The lane.
+        lane: Lane,
+        /// Until when answers are waited for.
+        deadline: Mono,
+    },
+    /// A record was read.
+    Record {
+        /// Lane it was read from.
+        lane: Lane,
+        /// Claim under which it was read.
+        epoch: Epoch,
+        /// Its offset.
+        offset: i64,
+        /// What it holds.
+        record: Rc<OpenEnvelope>,
+    },
+    /// A record was read that is no envelope; it is on its way to the poison
+    /// topic.
+    Unreadable {
+        /// Lane it was read from.
+        lane: Lane,
+        /// Claim under which it was read.
+        epoch: Epoch,
+        /// Its offset.
+        offset: i64,
+    },
+    /// The unreadable record is durable in the poison topic.
+    Poisoned {
+        /// Lane it was read from.
+        lane: Lane,
+        /// Claim under which it was read.
+        epoch: Epoch,
+        /// Its offset.
+        offset: i64,
+    },
+    /// A request that [`Action::Send`] asked for has ended.
+    Finished {
+        /// Whose.
+        work: WorkId,
+        /// What came of it.
+        result: AttemptResult,
+    },
+    /// A record that an action asked for is durable, or cannot be.
+    Stored {
+        /// Whose.
+        work: WorkId,
+        /// Which record.
+        what: Stored,
+        /// Whether it is durable.
+        result: Result<(), StoreError>,
+    },
+    /// The configuration changed; `stamp` is how far it is applied.
+    Config {
+        /// The changes.
+        changes: Arc<Vec<Change>>,
+        /// How far the configuration is applied.
+        stamp: ConfigStamp,
+    },
+    /// Time passed, or the lease was renewed.
+    Time,
+}
+
+/// Which record of a delivery was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The entry of its last attempt in the attempts topic.
+    Attempt,
+    /// Its record in a delay topic.
+    Delay,
+    /// Its terminal record.
+    Dead,
+}
+
+/// Why a record cannot be stored at all. Everything that may pass is retried
+/// below, for ever; everything that concerns the process ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Larger than the topic takes.
+    TooLarge,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Start a request. Answered by [`Event::Finished`].
+    Send(SendOrder),
+    /// Write an entry to the attempts topic. Answered by [`Event::Stored`]
+    /// if the entry is terminal.
+    Attempted(Box<AttemptEntry>),
+    /// Write a delivery to a delay topic. Answered by [`Event::Stored`].
+    Delay(DelayOrder),
+    /// Write a terminal record. Answered by [`Event::Stored`].
+    Bury(Box<BuryOrder>),
+    /// Say in the status topic that a receiver does not want to be called.
+    Disable(DisableOrder),
+    /// The lane is let go; `watermark` is final.
+    Released {
+        /// The lane.
+        lane: Lane,
+        /// The offset to commit.
+        watermark: i64,
+        /// Deliveries that may be repeated: their answers, or the acks of
+        /// their records, were not waited for.
+        abandoned: usize,
+    },
+}
+
+/// A request to start.
+#[derive(Debug)]
+pub struct SendOrder {
+    /// Whose.
+    pub work: WorkId,
+    /// Where to, as configured at this moment.
+    pub endpoint: Arc<Endpoint>,
+    /// The event.
+    pub envelope: Rc<OpenEnvelope>,
+    /// The delivery.
+    pub target: Target,
+    /// How long it waited in memory since its record was read.
+    pub waited: Duration,
+}
+
+/// What an attempt came to, for the attempts topic.
+#[derive(Debug)]
+pub struct AttemptEntry {
+    /// Whose; reported back as stored when `terminal`.
+    pub work: WorkId,
+    /// Where to.
+    pub endpoint: Arc<Endpoint>,
+    /// The event.
+    pub envelope: Rc<OpenEnvelope>,
+    /// The delivery; `attempt` is the attempt made.
+    pub target: Target,
+    /// What came of the request.
+    pub result: AttemptResult,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// Not before when the next attempt is made.
+    pub next_due: Option<hooklane_model::time::UnixMillis>,
+    /// Whether the delivery's fate hangs on this entry.
+    pub terminal: bool,
+}
+
+/// A delivery to put on a rung.
+#[derive(Debug)]
+pub struct DelayOrder {
+    /// Whose.
+    pub work: WorkId,
+    /// Which delay topic.
+    pub rung: Rung,
+    /// The event.
+    pub envelope: Rc<OpenEnvelope>,
+    /// The delivery with its new attempt, due time and spills.
+    pub target: Target,
+    /// Why; `None` for a failed attempt.
+    pub parked: Option<ParkReason>,
+}
+
+/// A terminal record to write.
+#[derive(Debug)]
+pub struct BuryOrder {
+    /// Whose.
+    pub work: WorkId,
+    /// Where it should have gone, if that is still known.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// The event.
+    pub envelope: Rc<OpenEnvelope>,
+    /// The delivery; `attempt` is the number of attempts made.
+    pub target: Target,
+    /// Why.
+    pub reason: DeadReason,
+    /// The last attempt's result, if one was made by this process.
+    pub last: Option<AttemptResult>,
+    /// The payload is too large even for the dead topic: write its size and
+    /// hash instead.
+    pub without_bytes: bool,
+}
+
+/// A finding for the status topic.
+#[derive(Debug)]
+pub struct DisableOrder {
+    /// Which endpoint, under the spec that the request was made with.
+    pub endpoint: Arc<Endpoint>,
+    /// `gone` or `directive`.
+    pub reason: &'static str,
+}
+
+/// The numbers the core works with.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest predicted wait in memory; what would wait longer is parked.
+    pub queue_wait: Duration,
+    /// Requests open at a time, over all endpoints.
+    pub slots: u32,
+    /// Bytes held: each payload once, and [`TARGET_BYTES`] per delivery.
+    pub bytes: usize,
+}
+
+/// What a delivery costs in memory beside its payload, measured generously:
+/// the slab entry, its queue entry and timers.
+pub const TARGET_BYTES: usize = 200;
+
+/// The state of one worker: its lanes, endpoints and deliveries.
+pub struct Core {
+    limits: Limits,
+    lanes: HashMap<Lane, LaneState>,
+    /// Configured endpoints of this worker's lanes.
+    known: HashMap<EndpointUid, Known>,
+    /// What the status topic says, whatever the specs say now.
+    statuses: HashMap<EndpointUid, Arc<EndpointStatus>>,
+    /// Endpoints with work or with limits that still bind.
+    endpoints: Slab<EndpointState>,
+    by_uid: HashMap<EndpointUid, usize>,
+    deliveries: Slab<Delivery>,
+    next_seq: u32,
+    /// Endpoints that may have something to start, in turn.
+    ready: VecDeque<usize>,
+    timers: Timers,
+    /// Deliveries whose endpoint is not known yet.
+    unknown: Vec<WorkId>,
+    clock: BucketClock,
+    stamp: ConfigStamp,
+    lease_until: Mono,
+    in_flight: u32,
+    bytes: usize,
+    rng: fastrand::Rng,
+    /// Limit refusals since the start, for the metric.
+    limit_waits: u64,
+}
+
+impl Core {
+    /// A core without lanes. `seed` decides its jitter.
+    #[must_use]
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            limits,
+            lanes: HashMap::new(),
+            known: HashMap::new(),
+            statuses: HashMap::new(),
+            endpoints: Slab::new(),
+            by_uid: HashMap::new(),
+            deliveries: Slab::new(),
+            next_seq: 0,
+            ready: VecDeque::new(),
+            timers: Timers::default(),
+            unknown: Vec::new(),
+            clock: BucketClock::default(),
+            stamp: ConfigStamp::default(),
+            lease_until: Mono(0),
+            in_flight: 0,
+            bytes: 0,
+            rng: fastrand::Rng::with_seed(seed),
+            limit_waits: 0,
+        }
+    }
+
+    /// Takes one event; what is to be done is appended to `out`.
+    pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
+        self.clock.set(now.mono);
+        match event {
+            Event::LaneAssigned { lane, epoch, next } => self.claim(now, lane, epoch, next),
+            Event::LaneRevoked { lane, deadline } => self.revoke(now, lane, deadline, out),
+            Event::Record {
+                lane,
+                epoch,
+                offset,
+                record,
+            } => {
+                self.take_in(now, (lane, epoch, offset), record, out);
+            }
+            Event::Unreadable {
+                lane,
+                epoch,
+                offset,
+            } => self.unreadable(now, lane, epoch, offset),
+            Event::Poisoned {
+                lane,
+                epoch,
+                offset,
+            } => self.poisoned(lane, epoch, offset, out),
+            Event::Finished { work, result } => self.finished(now, work, result, out),
+            Event::Stored { work, what, result } => self.stored(work, what, result, out),
+            Event::Config { changes, stamp } => self.configure(now, &changes, stamp, out),
+            Event::Time => {}
+        }
+        self.fire_timers(now, out);
+        self.pump(now, out);
+    }
+
+    /// Until when this process may believe that it owns its lanes. Requests
+    /// start only before it.
+    pub fn set_lease(&mut self, until: Mono) {
+        self.lease_until = until;
+    }
+
+    /// When the core wants to be told the time, if nothing happens before.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Mono> {
+        self.timers.next()
+    }
+
+    /// Whether more records may be taken in.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.bytes < self.limits.bytes
+    }
+
+    /// Whether anything is open.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
+    /// The offset to commit for each lane.
+    pub fn watermarks(&self) -> impl Iterator<Item = (Lane, i64)> + '_ {
+        self.lanes
+            .iter()
+            .map(|(lane, state)| (*lane, state.tracker.watermark()))
+    }
+
+    /// What is held now, for metrics.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            lanes: self.lanes.len(),
+            deliveries: self.deliveries.len(),
+            in_flight: self.in_flight,
+            bytes: self.bytes,
+            endpoints_active: self.endpoints.len(),
+            endpoints_known: self.known.len(),
+            endpoints_held: self
+                .endpoints
+                .iter()
+                .filter(|(_, e)| e.is_held(self.clock.mono()))
+                .count(),
+            limit_waits: self.limit_waits,
+            oldest: self
+                .lanes
+                .values()
+                .filter_map(LaneState::oldest_since)
+                .min(),
+        }
+    }
+}
+
+/// What a core holds at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    /// Lanes owned.
+    pub lanes: usize,
+    /// Deliveries in memory.
+    pub deliveries: usize,
+    /// Requests open.
+    pub in_flight: u32,
+    /// Bytes held, as [`Limits::bytes`] counts them.
+    pub bytes: usize,
+    /// Endpoints with state in memory.
+    pub endpoints_active: usize,
+    /// Endpoints configured in this worker's lanes.
+    pub endpoints_known: usize,
+    /// Endpoints held by their own word (429, Retry-After).
+    pub endpoints_held: usize,
+    /// Starts that the rate limit put off, since the start.
+    pub limit_waits: u64,
+    /// When the oldest record that is not settled was read.
+    pub oldest: Option<Mono>,
+}

@@ -1,0 +1,217 @@
+//! An endpoint as one worker sees it: its queue, its limits, its holds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hooklane_model::id::EndpointUid;
+use hooklane_model::lane::Lane;
+use hooklane_model::resource::{Endpoint, RateLimit};
+
+use super::bucket::{Bucket, BucketClock};
+use super::{Limits, Mono};
+
+/// What configuration and status say of an endpoint uid.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    /// It exists.
+    Configured {
+        /// As configured.
+        endpoint: Arc<Endpoint>,
+        /// Its receiver asked not to be called, under this very spec.
+        disabled: bool,
+    },
+    /// It existed once.
+    Deleted,
+}
+
+/// How much a new sample moves the average latency.
+const LATENCY_WEIGHT: u32 = 8;
+
+/// The most one endpoint queues in memory, whatever its speed; more is
+/// parked. A tenth of a second's work for the fastest receivers seen.
+const QUEUE_MAX: usize = 4_096;
+
+/// An endpoint with work, or with a limit that still binds.
+#[derive(Debug)]
+pub(super) struct EndpointState {
+    pub(super) uid: EndpointUid,
+    pub(super) lane: Lane,
+    pub(super) spec: Arc<Endpoint>,
+    /// Slots of deliveries that may start as soon as the limits allow, in
+    /// order of arrival.
+    pub(super) queue: VecDeque<usize>,
+    pub(super) in_flight: u32,
+    pub(super) bucket: Option<Bucket>,
+    /// Not before: the receiver said so.
+    hold_until: Mono,
+    reservations: Reservations,
+    /// Moving average of an attempt's duration.
+    latency: Duration,
+    /// Whether it stands in the ready ring.
+    pub(super) in_ready: bool,
+    /// When it will be woken for its limit or hold, if it will.
+    pub(super) wake_at: Option<Mono>,
+    /// Whether a timer watches its oldest queued delivery.
+    pub(super) stale_armed: bool,
+}
+
+/// When a delivery that comes in now would start, if everything that came
+/// before it starts as soon as the limits allow.
+///
+/// Deliveries that are parked have reserved too: that is what spreads a
+/// backlog at the drain rate, and keeps fresh deliveries from overtaking it.
+#[derive(Debug)]
+struct Reservations {
+    /// Theoretical arrival time of the token bucket over all reservations.
+    rate: Mono,
+    /// When the next request slot becomes free.
+    slots: Mono,
+}
+
+impl EndpointState {
+    pub(super) fn new(
+        spec: Arc<Endpoint>,
+        lane: Lane,
+        clock: &BucketClock,
+        claimed_at: Mono,
+    ) -> Self {
+        let bucket = spec
+            .spec
+            .rate_limit
+            .map(|limit| Bucket::empty_since(limit, clock, claimed_at));
+        let full_at = spec
+            .spec
+            .rate_limit
+            .map_or(claimed_at, |l| claimed_at.after(l.period * l.burst.get()));
+        Self {
+            uid: spec.uid(),
+            lane,
+            spec,
+            queue: VecDeque::new(),
+            in_flight: 0,
+            bucket,
+            hold_until: Mono(0),
+            reservations: Reservations {
+                rate: full_at,
+                slots: claimed_at,
+            },
+            latency: Duration::ZERO,
+            in_ready: false,
+            wake_at: None,
+            stale_armed: false,
+        }
+    }
+
+    /// Takes a changed spec; the bucket's level is carried over.
+    pub(super) fn reconfigure(&mut self, spec: Arc<Endpoint>, clock: &BucketClock) {
+        let limit = spec.spec.rate_limit;
+        if limit != self.spec.spec.rate_limit {
+            self.bucket = match (self.bucket.take(), limit) {
+                (Some(bucket), Some(limit)) => Some(bucket.changed_to(limit)),
+                // It was unlimited: what it sent lately is not known.
+                (None, Some(limit)) => Some(Bucket::empty_since(limit, clock, clock.mono())),
+                (_, None) => None,
+            };
+            self.reservations = Reservations {
+                rate: clock.mono(),
+                slots: clock.mono(),
+            };
+        }
+        self.spec = spec;
+    }
+
+    pub(super) fn is_held(&self, now: Mono) -> bool {
+        self.hold_until > now
+    }
+
+    pub(super) fn hold(&mut self, until: Mono) {
+        self.hold_until = self.hold_until.max(until);
+    }
+
+    pub(super) fn held_until(&self) -> Mono {
+        self.hold_until
+    }
+
+    /// Requests it may have open at a time: its own limit, and never more
+    /// than a tenth of all slots (but 30), so that no endpoint can take them
+    /// all (the figures are those of SQS fair queues).
+    pub(super) fn slots(&self, limits: &Limits) -> u32 {
+        self.spec
+            .spec
+            .max_concurrency
+            .min((limits.slots / 10).max(30))
+    }
+
+    /// Notes how long an attempt took.
+    pub(super) fn observe_latency(&mut self, took: Duration) {
+        self.latency = if self.latency.is_zero() {
+            took
+        } else {
+            (self.latency * (LATENCY_WEIGHT - 1) + took) / LATENCY_WEIGHT
+        };
+    }
+
+    /// Reserves the next start, and returns when that is.
+    pub(super) fn reserve(&mut self, now: Mono, limits: &Limits) -> Mono {
+        let slots = self.slots(limits);
+        if self.queue.is_empty() && self.in_flight < slots {
+            self.reservations.slots = now;
+        }
+        let by_slot = self.reservations.slots.max(now).max(self.hold_until);
+        self.reservations.slots = by_slot.after(self.latency / slots.max(1));
+        let by_rate = match self.spec.spec.rate_limit {
+            Some(limit) => self.reserve_token(now, limit),
+            None => now,
+        };
+        by_slot.max(by_rate)
+    }
+
+    fn reserve_token(&mut self, now: Mono, limit: RateLimit) -> Mono {
+        self.reservations.rate = self.reservations.rate.max(now).after(limit.period);
+        let credit = limit.period * limit.burst.get();
+        Mono(
+            self.reservations
+                .rate
+                .0
+                .saturating_sub(u64::try_from(credit.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+
+    /// How many deliveries may queue so that the last of them still starts
+    /// within `wait`.
+    pub(super) fn queue_room(&self, wait: Duration, limits: &Limits) -> usize {
+        let per_delivery = self
+            .spec
+            .spec
+            .rate_limit
+            .map_or(Duration::ZERO, |l| l.period)
+            .max(self.latency / self.slots(limits).max(1));
+        let fits = wait
+            .as_nanos()
+            .checked_div(per_delivery.as_nanos())
+            .unwrap_or(u128::MAX);
+        usize::try_from(fits)
+            .unwrap_or(usize::MAX)
+            .clamp(1, QUEUE_MAX)
+    }
+
+    /// Whether it has no work and no timer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+            && self.in_flight == 0
+            && !self.in_ready
+            && !self.stale_armed
+            && self.wake_at.is_none()
+    }
+
+    /// From when on nothing here needs to be remembered: no hold binds, and
+    /// a new state's bucket would hold no more than this one's.
+    pub(super) fn binds_until(&self) -> Mono {
+        let bucket = self.bucket.as_ref().map_or(Mono(0), Bucket::full_at);
+        self.hold_until
+            .max(bucket)
+            .max(self.reservations.rate)
+            .max(self.reservations.slots)
+    }
+}

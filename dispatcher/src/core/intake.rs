@@ -1,0 +1,274 @@
+//! What becomes of a delivery when its record is read, and when the
+//! configuration changes under it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hooklane_model::catalog::{Change, EndpointStatus};
+use hooklane_model::envelope::ConfigStamp;
+use hooklane_model::id::EndpointUid;
+use hooklane_model::lane::Lane;
+use hooklane_model::resource::Endpoint;
+
+use super::delivery::{Delivery, State};
+use super::endpoint::{EndpointState, Known};
+use super::timers::Wake;
+use super::{Action, Core, DeadReason, Epoch, Now, OpenEnvelope, ParkReason, TARGET_BYTES, WorkId};
+
+/// How long a delivery waits in memory for its endpoint to become known
+/// before it is parked.
+const CONFIG_WAIT: Duration = Duration::from_secs(1);
+/// How long before its due time a delivery is held in memory instead of
+/// being parked again: clocks of scheduler and dispatcher may differ by that.
+const EARLY_MAX: Duration = Duration::from_secs(5);
+/// maxAge where no endpoint says it: the default of a spec.
+const UNKNOWN_MAX_AGE: Duration = Duration::from_secs(3 * 86_400);
+
+impl Core {
+    /// Takes in the deliveries of one record.
+    pub(super) fn take_in(
+        &mut self,
+        now: Now,
+        (lane, epoch, offset): (Lane, Epoch, i64),
+        envelope: Rc<OpenEnvelope>,
+        out: &mut Vec<Action>,
+    ) {
+        let claimed = self
+            .lanes
+            .get_mut(&lane)
+            .filter(|s| s.epoch == epoch && s.draining.is_none());
+        let Some(state) = claimed else { return };
+        let targets = &envelope.envelope.targets;
+        let parts = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+        state.opened(offset, parts, now.mono);
+        let share = envelope.payload.len().div_ceil(targets.len().max(1));
+        for target in targets.iter().copied() {
+            let state = self.lanes.get_mut(&lane).expect("claimed above");
+            if state.dedupe.is_repeat(now.mono, &target) {
+                state.finished(offset);
+                continue;
+            }
+            let seq = self.next_seq;
+            self.next_seq = self.next_seq.wrapping_add(1);
+            let cost = share + TARGET_BYTES;
+            self.bytes += cost;
+            let slot = self.deliveries.insert(Delivery {
+                seq,
+                lane,
+                offset,
+                envelope: envelope.clone(),
+                target,
+                arrived: now.mono,
+                cost,
+                state: State::Timed,
+                last: None,
+            });
+            self.place(now, slot, out);
+        }
+    }
+
+    /// Decides where a delivery that is in nobody's hands goes: to its
+    /// endpoint's queue, to wait, to a delay topic, or to the dead.
+    pub(super) fn place(&mut self, now: Now, slot: usize, out: &mut Vec<Action>) {
+        let delivery = &self.deliveries[slot];
+        let uid = delivery.target.endpoint;
+        let endpoint = match self.known.get(&uid) {
+            Some(Known::Configured {
+                endpoint,
+                disabled: false,
+            }) => endpoint.clone(),
+            Some(Known::Configured { .. }) => {
+                return self.bury(slot, DeadReason::EndpointDisabled, out);
+            }
+            Some(Known::Deleted) => {
+                return self.bury(slot, DeadReason::EndpointDeleted, out);
+            }
+            None => return self.place_unknown(now, slot, out),
+        };
+        let age = now.wall.since(delivery.envelope.envelope.first_seen);
+        if age > endpoint.spec.retry.max_age {
+            return self.bury(slot, DeadReason::Expired, out);
+        }
+        let early = delivery.target.due.since(now.wall);
+        if !early.is_zero() {
+            return self.place_early(now, slot, early, out);
+        }
+        if endpoint.spec.paused {
+            return self.park(now, slot, ParkReason::Paused, None, out);
+        }
+        self.enqueue(now, slot, &endpoint, out);
+    }
+
+    fn place_early(&mut self, now: Now, slot: usize, early: Duration, out: &mut Vec<Action>) {
+        if early <= EARLY_MAX {
+            self.wait_until(now.mono.after(early), slot);
+        } else {
+            let due = self.deliveries[slot].target.due;
+            self.park(now, slot, ParkReason::NotDue, Some(due), out);
+        }
+    }
+
+    /// The fan-out knew an endpoint that this process does not: either this
+    /// one is behind, which passes, or the endpoint is gone without a trace.
+    fn place_unknown(&mut self, now: Now, slot: usize, out: &mut Vec<Action>) {
+        let delivery = &self.deliveries[slot];
+        let stamp = delivery.envelope.envelope.config;
+        let age = now.wall.since(delivery.envelope.envelope.first_seen);
+        let caught_up = stamp.epoch == self.stamp.epoch && stamp.offset <= self.stamp.offset;
+        if caught_up || age > UNKNOWN_MAX_AGE {
+            self.bury(slot, DeadReason::EndpointUnknown, out);
+        } else if now.mono.since(delivery.arrived) < CONFIG_WAIT {
+            let until = delivery.arrived.after(CONFIG_WAIT);
+            self.wait_until(until, slot);
+            self.deliveries[slot].state = State::Unknown;
+            self.unknown.push(work_id(slot, self.deliveries[slot].seq));
+        } else {
+            self.park(now, slot, ParkReason::UnknownEndpoint, None, out);
+        }
+    }
+
+    /// Holds a delivery in memory until a timer places it again.
+    pub(super) fn wait_until(&mut self, at: super::Mono, slot: usize) {
+        let delivery = &mut self.deliveries[slot];
+        delivery.state = State::Timed;
+        let work = work_id(slot, delivery.seq);
+        self.timers.arm(at, Wake::Work(work));
+    }
+
+    /// Queues a delivery, or parks it if its turn is too far away.
+    fn enqueue(&mut self, now: Now, slot: usize, spec: &Arc<Endpoint>, out: &mut Vec<Action>) {
+        let key = self.endpoint_key(now, self.deliveries[slot].lane, spec);
+        let endpoint = &mut self.endpoints[key];
+        let returned = self.deliveries[slot].target.spills > 0;
+        let wait = self.limits.queue_wait;
+        let room = endpoint.queue.len() < endpoint.queue_room(wait, &self.limits);
+        let held = endpoint.held_until().since(now.mono) > wait;
+        // What comes back from a delay topic has its reservation already, so
+        // it only needs room; what is new reserves, and waits if its turn is
+        // too far away.
+        let start = if returned {
+            None
+        } else {
+            Some(endpoint.reserve(now.mono, &self.limits))
+        };
+        let too_far = start.is_some_and(|start| start.since(now.mono) > wait);
+        if held || too_far || !room {
+            let reason = if held {
+                ParkReason::Hold
+            } else {
+                ParkReason::Backlog
+            };
+            let due = start.max(held.then(|| endpoint.held_until()));
+            let due = due.map(|due| now.wall_at(due));
+            return self.park(now, slot, reason, due, out);
+        }
+        endpoint.queue.push_back(slot);
+        if !endpoint.stale_armed {
+            endpoint.stale_armed = true;
+            self.timers
+                .arm(self.deliveries[slot].arrived.after(wait), Wake::Stale(key));
+        }
+        self.deliveries[slot].state = State::Queued;
+        self.make_ready(key);
+    }
+
+    /// The state of an endpoint in memory, made when it has its first work.
+    fn endpoint_key(&mut self, now: Now, lane: Lane, spec: &Arc<Endpoint>) -> usize {
+        let uid = spec.uid();
+        if let Some(key) = self.by_uid.get(&uid) {
+            return *key;
+        }
+        let claimed_at = self.lanes.get(&lane).map_or(now.mono, |s| s.claimed_at);
+        let state = EndpointState::new(spec.clone(), lane, &self.clock, claimed_at);
+        let key = self.endpoints.insert(state);
+        self.by_uid.insert(uid, key);
+        key
+    }
+
+    /// Applies configuration changes to what is known and to running work.
+    pub(super) fn configure(
+        &mut self,
+        now: Now,
+        changes: &[Change],
+        stamp: ConfigStamp,
+        out: &mut Vec<Action>,
+    ) {
+        self.stamp = stamp;
+        for change in changes {
+            match change {
+                Change::Endpoint(endpoint) => {
+                    self.endpoint_changed(endpoint);
+                    if endpoint.spec.paused {
+                        self.replace_queue(now, endpoint.uid(), out);
+                    }
+                }
+                Change::EndpointGone(uid) => {
+                    self.known.insert(*uid, Known::Deleted);
+                    self.replace_queue(now, *uid, out);
+                }
+                Change::Status(uid, status) => {
+                    self.statuses.insert(*uid, status.clone());
+                    self.refresh_disabled(*uid);
+                    self.replace_queue(now, *uid, out);
+                }
+                Change::StatusGone(uid) => {
+                    self.statuses.remove(uid);
+                    self.refresh_disabled(*uid);
+                }
+                Change::Source(_) | Change::SourceGone(_) => {}
+                Change::Subscription(_) | Change::SubscriptionGone(_) => {}
+            }
+        }
+        self.place_waiting(now, out);
+    }
+
+    fn endpoint_changed(&mut self, endpoint: &Arc<Endpoint>) {
+        let uid = endpoint.uid();
+        let known = Known::Configured {
+            endpoint: endpoint.clone(),
+            disabled: false,
+        };
+        self.known.insert(uid, known);
+        self.refresh_disabled(uid);
+        if let Some(key) = self.by_uid.get(&uid).copied() {
+            self.endpoints[key].reconfigure(endpoint.clone(), &self.clock);
+            self.make_ready(key);
+        }
+    }
+
+    fn refresh_disabled(&mut self, uid: EndpointUid) {
+        let status: Option<Arc<EndpointStatus>> = self.statuses.get(&uid).cloned();
+        if let Some(Known::Configured { endpoint, disabled }) = self.known.get_mut(&uid) {
+            let generation = endpoint.meta.generation;
+            *disabled = status.is_some_and(|s| s.disabled_for(generation).is_some());
+        }
+    }
+
+    /// Places everything an endpoint has queued anew.
+    pub(super) fn replace_queue(&mut self, now: Now, uid: EndpointUid, out: &mut Vec<Action>) {
+        let Some(key) = self.by_uid.get(&uid).copied() else {
+            return;
+        };
+        let queued = std::mem::take(&mut self.endpoints[key].queue);
+        for slot in queued {
+            self.place(now, slot, out);
+        }
+    }
+
+    /// Places deliveries anew that wait for their endpoint to become known.
+    fn place_waiting(&mut self, now: Now, out: &mut Vec<Action>) {
+        for work in std::mem::take(&mut self.unknown) {
+            let unknown = |slot: &usize| self.deliveries[*slot].state == State::Unknown;
+            if let Some(slot) = self.live(work).filter(unknown) {
+                self.place(now, slot, out);
+            }
+        }
+    }
+}
+
+/// The public name of the work in a slot.
+pub(super) fn work_id(slot: usize, seq: u32) -> WorkId {
+    let slot = u32::try_from(slot).expect("the byte budget bounds the table far below 2^32");
+    WorkId { slot, seq }
+}

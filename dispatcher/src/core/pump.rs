@@ -1,0 +1,164 @@
+//! Starts what the limits allow, endpoint by endpoint in turn, and wakes what
+//! has waited.
+
+use super::bucket::Bucket;
+use super::delivery::State;
+use super::intake::work_id;
+use super::timers::Wake;
+use super::{Action, Core, Now, ParkReason, SendOrder, WorkId};
+
+/// What became of an endpoint's turn.
+enum Turn {
+    /// It started a request and may start another.
+    Again,
+    /// It has nothing to start, or is at its limit; it was armed to wake.
+    Rest,
+}
+
+impl Core {
+    /// Puts an endpoint into the ready ring, once.
+    pub(super) fn make_ready(&mut self, key: usize) {
+        let endpoint = &mut self.endpoints[key];
+        if !endpoint.in_ready && !endpoint.queue.is_empty() {
+            endpoint.in_ready = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Gives every ready endpoint one start in turn until the slots are taken
+    /// or nobody is ready.
+    pub(super) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
+        while self.in_flight < self.limits.slots && now.mono < self.lease_until {
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
+            self.endpoints[key].in_ready = false;
+            match self.start_one(now, key, out) {
+                Turn::Again => self.make_ready(key),
+                Turn::Rest => {}
+            }
+        }
+    }
+
+    fn start_one(&mut self, now: Now, key: usize, out: &mut Vec<Action>) -> Turn {
+        let endpoint = &mut self.endpoints[key];
+        if endpoint.queue.is_empty() || endpoint.in_flight >= endpoint.slots(&self.limits) {
+            // The end of one of its requests makes it ready again.
+            return Turn::Rest;
+        }
+        let until = if endpoint.is_held(now.mono) {
+            Err(endpoint.held_until())
+        } else {
+            endpoint.bucket.as_mut().map_or(Ok(()), Bucket::take)
+        };
+        if let Err(at) = until {
+            self.limit_waits += 1;
+            if endpoint.wake_at.is_none_or(|armed| armed > at) {
+                endpoint.wake_at = Some(at);
+                self.timers.arm(at, Wake::Endpoint(key));
+            }
+            return Turn::Rest;
+        }
+        let slot = endpoint.queue.pop_front().expect("checked above");
+        endpoint.in_flight += 1;
+        self.in_flight += 1;
+        let spec = endpoint.spec.clone();
+        let delivery = &mut self.deliveries[slot];
+        delivery.state = State::InFlight;
+        if let Some(lane) = self.lanes.get_mut(&delivery.lane) {
+            lane.busy += 1;
+        }
+        out.push(Action::Send(SendOrder {
+            work: work_id(slot, delivery.seq),
+            endpoint: spec,
+            envelope: delivery.envelope.clone(),
+            target: delivery.target,
+            waited: now.mono.since(delivery.arrived),
+        }));
+        Turn::Again
+    }
+
+    /// Does what the timers that have come due are for.
+    pub(super) fn fire_timers(&mut self, now: Now, out: &mut Vec<Action>) {
+        while let Some(wake) = self.timers.pop_due(now.mono) {
+            match wake {
+                Wake::Work(work) => {
+                    let waits = |slot: &usize| self.deliveries[*slot].state.waits();
+                    if let Some(slot) = self.live(work).filter(waits) {
+                        self.place(now, slot, out);
+                    }
+                }
+                Wake::Endpoint(key) => self.wake_endpoint(now, key),
+                Wake::Stale(key) => self.park_stale(now, key, out),
+                Wake::Lane(lane) => self.lane_deadline(now, lane, out),
+            }
+        }
+    }
+
+    fn wake_endpoint(&mut self, now: Now, key: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        if endpoint.wake_at.is_some_and(|at| at <= now.mono) {
+            endpoint.wake_at = None;
+        }
+        self.make_ready(key);
+        self.forget_if_idle(now, key);
+    }
+
+    /// Parks what has reached the queue wait at the head of an endpoint's
+    /// queue: the endpoint is slower than it was thought to be.
+    fn park_stale(&mut self, now: Now, key: usize, out: &mut Vec<Action>) {
+        let wait = self.limits.queue_wait;
+        let Some(endpoint) = self.endpoints.get_mut(key) else {
+            return;
+        };
+        endpoint.stale_armed = false;
+        let mut stale = Vec::new();
+        while let Some(slot) = endpoint.queue.front().copied() {
+            let until = self.deliveries[slot].arrived.after(wait);
+            if until > now.mono {
+                endpoint.stale_armed = true;
+                self.timers.arm(until, Wake::Stale(key));
+                break;
+            }
+            endpoint.queue.pop_front();
+            stale.push(slot);
+        }
+        let held = endpoint.is_held(now.mono).then(|| endpoint.held_until());
+        let reason = if held.is_some() {
+            ParkReason::Hold
+        } else {
+            ParkReason::Backlog
+        };
+        for slot in stale {
+            self.park(now, slot, reason, held.map(|at| now.wall_at(at)), out);
+        }
+        self.forget_if_idle(now, key);
+    }
+
+    /// Forgets an endpoint that has no work, as soon as no limit or hold of
+    /// it binds any more.
+    pub(super) fn forget_if_idle(&mut self, now: Now, key: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(key).filter(|e| e.is_idle()) else {
+            return;
+        };
+        let until = endpoint.binds_until();
+        if until > now.mono {
+            endpoint.wake_at = Some(until);
+            self.timers.arm(until, Wake::Endpoint(key));
+            return;
+        }
+        let state = self.endpoints.remove(key);
+        self.by_uid.remove(&state.uid);
+    }
+
+    /// The slot of work that is still this work.
+    pub(super) fn live(&self, work: WorkId) -> Option<usize> {
+        let slot = work.slot as usize;
+        self.deliveries
+            .get(slot)
+            .filter(|d| d.seq == work.seq)
+            .map(|_| slot)
+    }
+}

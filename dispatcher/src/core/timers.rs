@@ -1,0 +1,46 @@
+//! When the core wants to be woken, and for what.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::{Mono, WorkId};
+use hooklane_model::lane::Lane;
+
+/// What a timer is for. A timer is never cancelled: whoever it wakes looks
+/// whether there is still something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wake {
+    /// A delivery is due, or has waited long enough for its endpoint to
+    /// become known.
+    Work(WorkId),
+    /// An endpoint may start again: its limit or its hold has passed.
+    Endpoint(usize),
+    /// An endpoint's oldest queued delivery reaches the queue wait.
+    Stale(usize),
+    /// A draining lane must be let go.
+    Lane(Lane),
+}
+
+/// Timers in due order.
+///
+/// Bounded by what is held: at most one per delivery, two per endpoint and
+/// one per lane are armed at a time.
+#[derive(Debug, Default)]
+pub(super) struct Timers(BinaryHeap<Reverse<(Mono, Wake)>>);
+
+impl Timers {
+    pub(super) fn arm(&mut self, at: Mono, wake: Wake) {
+        self.0.push(Reverse((at, wake)));
+    }
+
+    pub(super) fn next(&self) -> Option<Mono> {
+        self.0.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Mono) -> Option<Wake> {
+        if self.next()? > now {
+            return None;
+        }
+        self.0.pop().map(|Reverse((_, wake))| wake)
+    }
+}

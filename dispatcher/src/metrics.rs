@@ -1,0 +1,292 @@
+//! The dispatcher's metrics, all registered at start.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hooklane_model::ladder::Rung;
+use hooklane_model::time::UnixMillis;
+use hooklane_sender::{CloseReason, Stats};
+use hooklane_service::metrics::{
+    By, Counter, Gauge, GaugeF64, Histogram, LabelValue, MetricsError, PartitionGauges, Registry,
+    buckets,
+};
+
+use crate::config::Config;
+use crate::core::{
+    Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side,
+};
+
+impl LabelValue for Outcome {
+    const ALL: &'static [Self] = &Outcome::ALL;
+    fn as_str(self) -> &'static str {
+        Outcome::as_str(self)
+    }
+}
+
+impl LabelValue for DeadReason {
+    const ALL: &'static [Self] = &DeadReason::ALL;
+    fn as_str(self) -> &'static str {
+        DeadReason::as_str(self)
+    }
+}
+
+impl LabelValue for ParkReason {
+    const ALL: &'static [Self] = &ParkReason::ALL;
+    fn as_str(self) -> &'static str {
+        ParkReason::as_str(self)
+    }
+}
+
+/// How a request ended, by class of status or side of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndClass {
+    Status2xx,
+    Status3xx,
+    Status4xx,
+    Status429,
+    Status5xx,
+    StatusOther,
+    FailedReceiver,
+    FailedNetwork,
+    FailedUs,
+}
+
+impl LabelValue for EndClass {
+    const ALL: &'static [Self] = &[
+        Self::Status2xx,
+        Self::Status3xx,
+        Self::Status4xx,
+        Self::Status429,
+        Self::Status5xx,
+        Self::StatusOther,
+        Self::FailedReceiver,
+        Self::FailedNetwork,
+        Self::FailedUs,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Status2xx => "2xx",
+            Self::Status3xx => "3xx",
+            Self::Status4xx => "4xx",
+            Self::Status429 => "429",
+            Self::Status5xx => "5xx",
+            Self::StatusOther => "other",
+            Self::FailedReceiver => "failed_receiver",
+            Self::FailedNetwork => "failed_network",
+            Self::FailedUs => "failed_us",
+        }
+    }
+}
+
+impl EndClass {
+    fn of(end: &AttemptEnd) -> Self {
+        match end {
+            AttemptEnd::Response { status, .. } => match status {
+                200..=299 => Self::Status2xx,
+                300..=399 => Self::Status3xx,
+                429 => Self::Status429,
+                400..=499 => Self::Status4xx,
+                500..=599 => Self::Status5xx,
+                _ => Self::StatusOther,
+            },
+            AttemptEnd::Failed {
+                side: Side::Receiver,
+                ..
+            } => Self::FailedReceiver,
+            AttemptEnd::Failed {
+                side: Side::Network,
+                ..
+            } => Self::FailedNetwork,
+            AttemptEnd::Failed { side: Side::Us, .. } | AttemptEnd::NotStarted => Self::FailedUs,
+        }
+    }
+}
+
+/// The dispatcher's metrics.
+pub(crate) struct Metrics {
+    pub(crate) records: Counter,
+    pub(crate) poison: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) commit_errors: Counter,
+    pub(crate) consumer_errors: Counter,
+    pub(crate) rebalances: Counter,
+    pub(crate) config_problems: Counter,
+    pub(crate) config_offset: Gauge,
+    pub(crate) lanes_too_new: Gauge,
+    pub(crate) lag: PartitionGauges,
+    pub(crate) lease_seconds: GaugeF64,
+    attempts: By<Outcome, Counter>,
+    ends: By<EndClass, Counter>,
+    duration: Histogram,
+    first_attempt: Histogram,
+    queue_wait: Histogram,
+    delivered: Counter,
+    dead: By<DeadReason, Counter>,
+    retries: Vec<Counter>,
+    parked: By<ParkReason, Counter>,
+    disabled: Counter,
+    abandoned: Counter,
+    limit_waits: Counter,
+    lanes: Gauge,
+    waiting: Gauge,
+    in_flight: Gauge,
+    slots_max: Gauge,
+    bytes: Gauge,
+    bytes_max: Gauge,
+    endpoints_active: Gauge,
+    endpoints_known: Gauge,
+    endpoints_held: Gauge,
+    oldest: GaugeF64,
+    connections: Gauge,
+    connections_idle: Gauge,
+    connections_opened: Counter,
+    connections_reused: Counter,
+    connections_closed: Vec<Counter>,
+    /// What each worker showed last, so that sums can be set and counters of
+    /// the workers added up.
+    shown: Mutex<Vec<Shown>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    gauges: Gauges,
+    age: Duration,
+    stats: Stats,
+}
+
+/// The rungs a failed attempt can wait on; the metric's label values.
+fn rung_names() -> Vec<&'static str> {
+    Rung::ALL.iter().map(|rung| rung.name()).collect()
+}
+
+impl Metrics {
+    pub(crate) fn register(r: &Registry, config: &Config) -> Result<Self, MetricsError> {
+        let closed: Vec<&str> = CloseReason::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .collect();
+        let metrics = Self {
+            records: r.counter("hooklane_lane_records_read_total", "Records read from lanes.")?,
+            poison: r.counter("hooklane_poison_records_total", "Unreadable records, written to the poison topic.")?,
+            lost: r.counter("hooklane_lost_records_total", "Records that retention took before they were read. Must stay 0.")?,
+            commit_errors: r.counter("hooklane_commit_errors_total", "Offset commits that failed; the next one repeats them.")?,
+            consumer_errors: r.counter("hooklane_consumer_errors_total", "Failures that the Kafka consumer reported and goes on after.")?,
+            rebalances: r.counter("hooklane_rebalances_total", "Assignments and revocations of lanes.")?,
+            config_problems: r.counter("hooklane_config_problems_total", "Configuration records that were not applied; the last good value stays.")?,
+            config_offset: r.gauge("hooklane_config_applied_offset", "Offset after the last configuration record applied.")?,
+            lanes_too_new: r.gauge("hooklane_lanes_waiting_for_upgrade", "Lanes stopped at a record that a newer release wrote. Must be 0.")?,
+            lag: r.partition_gauges("hooklane_lane_lag_records", "Records of an owned lane that are not settled: high watermark less watermark.")?,
+            lease_seconds: r.gauge_f64("hooklane_lease_seconds", "How long this process may still start requests without another acked commit.")?,
+            attempts: r.counter_by("hooklane_attempts_total", "Attempts by what was decided after them.", "outcome")?,
+            ends: r.counter_by("hooklane_attempt_ends_total", "Attempts by status class, or by the side of the failure.", "class")?,
+            duration: r.histogram("hooklane_attempt_duration_seconds", "Attempts from start to the end of the response or the failure.", buckets::ATTEMPT_SECONDS)?,
+            first_attempt: r.histogram("hooklane_event_to_first_attempt_seconds", "From ingest's read of the event to the start of a delivery's first attempt.", buckets::EVENT_SECONDS)?,
+            queue_wait: r.histogram("hooklane_queue_wait_seconds", "From the read of a delivery's record to the start of its request.", buckets::WAIT_SECONDS)?,
+            delivered: r.counter("hooklane_delivered_total", "Deliveries that a receiver took with a 2xx.")?,
+            dead: r.counter_by("hooklane_dead_total", "Deliveries that ended without a 2xx, by reason.", "reason")?,
+            retries: r.counter_each("hooklane_retries_total", "Failed attempts written to a delay topic, by rung; the rest of hooklane_attempts_total{outcome=\"retry\"} waits in memory.", "rung", &rung_names())?,
+            parked: r.counter_by("hooklane_parked_total", "Deliveries written to a delay topic without an attempt, by reason.", "reason")?,
+            disabled: r.counter("hooklane_endpoints_disabled_total", "Endpoints disabled by their receivers (410, webhook-delivery: disable).")?,
+            abandoned: r.counter("hooklane_deliveries_abandoned_total", "Deliveries open when their lane was given up at the deadline: the next owner repeats them.")?,
+            limit_waits: r.counter("hooklane_rate_limit_waits_total", "Starts that an endpoint's rate limit or hold put off.")?,
+            lanes: r.gauge("hooklane_lanes_owned", "Lanes that this process owns.")?,
+            waiting: r.gauge("hooklane_deliveries_in_memory", "Deliveries in memory, requests included.")?,
+            in_flight: r.gauge("hooklane_requests_in_flight", "Requests open.")?,
+            slots_max: r.gauge("hooklane_requests_in_flight_max", "Bound of hooklane_requests_in_flight (dispatcher.slots).")?,
+            bytes: r.gauge("hooklane_delivery_bytes", "Bytes held: each payload once and 200 B per delivery.")?,
+            bytes_max: r.gauge("hooklane_delivery_bytes_max", "Bound of hooklane_delivery_bytes (dispatcher.memory); reading pauses there.")?,
+            endpoints_active: r.gauge("hooklane_endpoints_active", "Endpoints with work or with limits that still bind.")?,
+            endpoints_known: r.gauge("hooklane_endpoints_known", "Endpoints known to this process, deleted ones included.")?,
+            endpoints_held: r.gauge("hooklane_endpoints_held", "Endpoints held at their own word (429, Retry-After).")?,
+            oldest: r.gauge_f64("hooklane_oldest_open_seconds", "Age of the oldest record read and not settled. Alert above queue_wait + timeout + 5 s.")?,
+            connections: r.gauge("hooklane_connections_open", "Connections to receivers, idle ones included.")?,
+            connections_idle: r.gauge("hooklane_connections_idle", "Idle connections to receivers.")?,
+            connections_opened: r.counter("hooklane_connections_opened_total", "Connections made to receivers.")?,
+            connections_reused: r.counter("hooklane_connections_reused_total", "Attempts that found a connection.")?,
+            connections_closed: r.counter_each("hooklane_connections_closed_total", "Connections closed, by reason.", "reason", &closed)?,
+            shown: Mutex::new(vec![Shown::default(); usize::from(config.workers)]),
+        };
+        metrics.slots_max.set(i64::from(config.slots));
+        metrics.bytes_max.set_len(config.memory);
+        Ok(metrics)
+    }
+
+    /// A request is about to start.
+    pub(crate) fn starting(&self, order: &SendOrder, now: UnixMillis) {
+        self.queue_wait.observe_duration(order.waited);
+        if order.target.attempt == 1 && order.target.spills == 0 {
+            let age = now.since(order.envelope.envelope.first_seen);
+            self.first_attempt.observe_duration(age);
+        }
+    }
+
+    /// The core decided something that is written down.
+    pub(crate) fn deciding(&self, action: &Action) {
+        match action {
+            Action::Attempted(entry) => {
+                self.attempts.get(entry.outcome).inc();
+                self.ends.get(EndClass::of(&entry.result.end)).inc();
+                self.duration.observe_duration(entry.result.elapsed);
+                if entry.outcome == Outcome::Delivered {
+                    self.delivered.inc();
+                }
+            }
+            Action::Delay(order) => match order.parked {
+                Some(reason) => self.parked.get(reason).inc(),
+                None => {
+                    let at = Rung::ALL.iter().position(|rung| *rung == order.rung);
+                    self.retries[at.expect("every rung is in ALL")].inc();
+                }
+            },
+            Action::Bury(order) if !order.without_bytes => self.dead.get(order.reason).inc(),
+            Action::Disable(_) => self.disabled.inc(),
+            Action::Bury(_) | Action::Send(_) | Action::Released { .. } => {}
+        }
+    }
+
+    /// Deliveries were open when their lane was given up.
+    pub(crate) fn abandoned(&self, deliveries: usize) {
+        self.abandoned.add(deliveries as u64);
+    }
+
+    /// A worker shows where it stands.
+    pub(crate) fn publish(&self, worker: u16, gauges: &Gauges, stats: &Stats, now: Mono) {
+        let mut shown = self
+            .shown
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = shown[usize::from(worker)];
+        let age = gauges.oldest.map_or(Duration::ZERO, |at| now.since(at));
+        shown[usize::from(worker)] = Shown {
+            gauges: *gauges,
+            age,
+            stats: *stats,
+        };
+        self.limit_waits
+            .add(gauges.limit_waits - before.gauges.limit_waits);
+        self.connections_opened
+            .add(stats.opened - before.stats.opened);
+        self.connections_reused
+            .add(stats.reused - before.stats.reused);
+        for (counter, reason) in self.connections_closed.iter().zip(CloseReason::ALL) {
+            counter.add(stats.closed_for(reason) - before.stats.closed_for(reason));
+        }
+        let sum = |of: fn(&Shown) -> usize| shown.iter().map(of).sum::<usize>();
+        self.lanes.set_len(sum(|s| s.gauges.lanes));
+        self.waiting.set_len(sum(|s| s.gauges.deliveries));
+        self.in_flight.set_len(sum(|s| s.gauges.in_flight as usize));
+        self.bytes.set_len(sum(|s| s.gauges.bytes));
+        self.endpoints_active
+            .set_len(sum(|s| s.gauges.endpoints_active));
+        self.endpoints_known
+            .set_len(sum(|s| s.gauges.endpoints_known));
+        self.endpoints_held
+            .set_len(sum(|s| s.gauges.endpoints_held));
+        self.connections
+            .set_len(sum(|s| usize::try_from(s.stats.open()).unwrap_or(0)));
+        self.connections_idle.set_len(sum(|s| s.stats.idle));
+        let oldest = shown.iter().map(|s| s.age).max().unwrap_or_default();
+        self.oldest.set_duration(oldest);
+    }
+}

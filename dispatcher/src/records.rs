@@ -1,0 +1,153 @@
+//! The records a dispatcher writes, as bytes.
+
+use hooklane_model::catalog::{Disabled, EndpointStatus};
+use hooklane_model::record::{AttemptRecord, DeadNote, PoisonNote};
+use hooklane_model::time::UnixMillis;
+
+use crate::core::{
+    AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, DelayOrder, DisableOrder, OpenEnvelope,
+};
+
+/// The value of an attempts record: an array of one.
+pub(crate) fn attempt(entry: &AttemptEntry) -> Vec<u8> {
+    let event = &entry.envelope.envelope.event;
+    let meta = &entry.endpoint.meta;
+    let (status, failure, side) = ended(&entry.result.end);
+    let next_due = entry.next_due.map(UnixMillis::to_rfc3339);
+    let record = AttemptRecord {
+        delivery: &entry.target.delivery.to_string(),
+        tenant: &meta.tenant,
+        endpoint: &meta.name,
+        endpoint_uid: &entry.endpoint.uid().to_string(),
+        subscription_uid: &entry.target.subscription.to_string(),
+        event_id: &event.id,
+        event_source: &event.source,
+        event_type: &event.event_type,
+        attempt: entry.target.attempt,
+        started_at: &entry.result.started_at.to_rfc3339(),
+        duration_ms: u64::try_from(entry.result.elapsed.as_millis()).unwrap_or(u64::MAX),
+        outcome: entry.outcome.as_str(),
+        status,
+        failure,
+        side,
+        next_due: next_due.as_deref(),
+    };
+    serde_json::to_vec(&[record]).expect("strings and numbers always serialise")
+}
+
+fn ended(end: &AttemptEnd) -> (Option<u16>, Option<&'static str>, Option<&'static str>) {
+    match end {
+        AttemptEnd::Response { status, .. } => (Some(*status), None, None),
+        AttemptEnd::Failed { reason, side } => (None, Some(*reason), Some(side.as_str())),
+        AttemptEnd::NotStarted => (None, Some("not_started"), Some("us")),
+    }
+}
+
+/// The value of a delay record: the event for this one target.
+pub(crate) fn delay(order: &DelayOrder) -> Vec<u8> {
+    order
+        .envelope
+        .envelope
+        .unicast(order.target)
+        .encode(&order.envelope.payload)
+}
+
+/// The note of a terminal record.
+pub(crate) fn dead_note(order: &BuryOrder, now: UnixMillis) -> Vec<u8> {
+    let OpenEnvelope { envelope, payload } = &*order.envelope;
+    let event = &envelope.event;
+    let position = &envelope.position;
+    let (status, failure) = last(order.last.as_ref());
+    let reason = if order.without_bytes {
+        format!(
+            "{} ({} bytes left out)",
+            order.reason.as_str(),
+            payload.len()
+        )
+    } else {
+        order.reason.as_str().to_owned()
+    };
+    let note = DeadNote {
+        kind: order.reason.kind().to_owned(),
+        reason,
+        delivery: order.target.delivery.to_string(),
+        tenant: order.endpoint.as_ref().map(|e| e.meta.tenant.clone()),
+        endpoint: order.endpoint.as_ref().map(|e| e.meta.name.clone()),
+        endpoint_uid: order.target.endpoint.to_string(),
+        subscription_uid: order.target.subscription.to_string(),
+        event_id: event.id.clone(),
+        event_source: event.source.clone(),
+        event_type: event.event_type.clone(),
+        content_type: event.content_type.clone(),
+        position: format!(
+            "{}/{}/{}",
+            position.topic, position.partition, position.offset
+        ),
+        attempts: order.target.attempt,
+        first_seen: envelope.first_seen.to_rfc3339(),
+        ended_at: now.to_rfc3339(),
+        last_status: status,
+        last_failure: failure,
+    };
+    serde_json::to_vec(&note).expect("strings and numbers always serialise")
+}
+
+fn last(result: Option<&AttemptResult>) -> (Option<u16>, Option<String>) {
+    let Some(result) = result else {
+        return (None, None);
+    };
+    let (status, failure, _) = ended(&result.end);
+    (status, failure.map(str::to_owned))
+}
+
+/// The value of a status record that disables an endpoint.
+pub(crate) fn disabled(order: &DisableOrder, now: UnixMillis) -> Vec<u8> {
+    let status = EndpointStatus {
+        observed_generation: order.endpoint.meta.generation,
+        disabled: Some(Disabled {
+            reason: order.reason.to_owned(),
+            at: now.to_rfc3339(),
+        }),
+    };
+    serde_json::to_vec(&status.to_json()).expect("a JSON value always serialises")
+}
+
+/// The note of a poison record that stood at an offset of a lane.
+pub(crate) fn poison_note(
+    topic: &str,
+    (partition, offset): (i32, i64),
+    reason: String,
+    now: UnixMillis,
+) -> Vec<u8> {
+    note(PoisonNote {
+        kind: "poison".to_owned(),
+        reason,
+        topic: topic.to_owned(),
+        partition,
+        offset,
+        until: None,
+        at: now.to_rfc3339(),
+    })
+}
+
+/// The note that retention took records of a lane before they were read.
+pub(crate) fn lost_note(
+    topic: &str,
+    partition: i32,
+    (from, until): (i64, i64),
+    now: UnixMillis,
+) -> Vec<u8> {
+    note(PoisonNote {
+        kind: "lost".to_owned(),
+        reason: "retention took these records before they were read".to_owned(),
+        topic: topic.to_owned(),
+        partition,
+        offset: from,
+        until: Some(until),
+        at: now.to_rfc3339(),
+    })
+}
+
+fn note(note: PoisonNote) -> Vec<u8> {
+    serde_json::to_vec(&note).expect("strings and numbers always serialise")
+}

@@ -1,0 +1,367 @@
+//! Puts the dispatcher together, runs it and takes it apart.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hooklane_kafka::config_feed::{ConfigFeed, FeedError, FeedEvent};
+use hooklane_kafka::consumer::{ConsumerError, GroupConsumer};
+use hooklane_kafka::producer::ProducerError;
+use hooklane_kafka::settings::{ClientSettings, MAX_POLL_INTERVAL, SESSION_TIMEOUT};
+use hooklane_kafka::topics::{
+    SOURCE_RECORD_BYTES, TopicCheck, TopicPlan, TopicsError, internal_topics, record_bytes_max,
+    verify,
+};
+use hooklane_model::catalog::Change;
+use hooklane_model::topic::TopicNames;
+use hooklane_sender::tls::{TlsConfigError, client_config};
+use hooklane_sender::{Sender, SenderConfig, SystemResolver, Unsigned};
+use hooklane_service::lifecycle::Phase;
+use hooklane_service::metrics::MetricsError;
+use hooklane_service::run::ServiceContext;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::attempt::{Attempts, Clocks};
+use crate::config::Config;
+use crate::lease::Lease;
+use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::owner::{self, INBOX, Owner, OwnerError, WorkerLink};
+use crate::worker::{Board, Parts, Released, ToWorker, Worker};
+
+/// How long questions to the brokers may take at start.
+const START_WAIT: Duration = Duration::from_secs(30);
+/// Most lanes there can be, and so most releases open at a time.
+const LANES_MAX: usize = 512;
+/// A consumer thread or worker that shows no life for this long is stuck. A
+/// hand-over and a question to the brokers take less.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Why the dispatcher did not start, or ended before it was told to.
+#[derive(Debug, Error)]
+pub enum DispatcherError {
+    /// Internal topics are missing or cannot be worked with.
+    #[error("the internal topics cannot be worked with; see `hooklane topics check`")]
+    Topics(#[from] TopicsError),
+    /// No consumer could be made.
+    #[error("the consumer of the lanes could not be made")]
+    Consumer(#[from] ConsumerError),
+    /// No producer could be made.
+    #[error("the producers could not be made")]
+    Producer(#[from] ProducerError),
+    /// The configuration cannot be read.
+    #[error("the configuration topic cannot be read")]
+    Feed(#[from] FeedError),
+    /// There are no root certificates.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsConfigError),
+    /// A metric is registered twice.
+    #[error("metrics")]
+    Metrics(#[from] MetricsError),
+    /// A thread could not be started.
+    #[error("a thread could not be started")]
+    Thread(#[source] std::io::Error),
+    /// It ended while it ran.
+    #[error("the dispatcher cannot go on")]
+    Owner(#[from] OwnerError),
+}
+
+/// What differs between production and a process that holds everything.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// How far the brokers can describe topics.
+    pub topic_check: TopicCheck,
+    /// Seed of all jitter; `None` takes one from the system.
+    pub seed: Option<u64>,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            topic_check: TopicCheck::Full,
+            seed: None,
+        }
+    }
+}
+
+/// Runs a dispatcher until its context's shutdown is requested.
+///
+/// # Errors
+/// When it cannot start, or cannot go on; its offsets are committed as far
+/// as everything below them is settled.
+pub fn run(
+    context: ServiceContext,
+    config: &Config,
+    environment: &Environment,
+) -> Result<(), DispatcherError> {
+    let kafka = &context.common.kafka;
+    let names = TopicNames::new(kafka.topic_prefix.clone());
+    let settings = ClientSettings {
+        brokers: kafka.brokers.clone(),
+        properties: kafka.properties.expose().clone(),
+        client_id: kafka
+            .client_id
+            .clone()
+            .unwrap_or_else(|| context.binary.to_owned()),
+    };
+    let lanes = check_topics(&settings, &names, environment.topic_check)?;
+    let metrics = Arc::new(Metrics::register(&context.metrics, config)?);
+    let outbox = Outbox::new(&settings, &names, usize::from(config.workers))?;
+    let lease = lease(&settings);
+    let clocks = Clocks {
+        wall: context.clock.clone(),
+        boot: context.boot.clone(),
+    };
+    let seed = environment.seed.unwrap_or_else(|| fastrand::u64(..));
+    let (released_in, released) = sync_channel(LANES_MAX);
+    let shared = Shared {
+        config,
+        context: &context,
+        lanes,
+        outbox,
+        lease,
+        clocks,
+        metrics,
+        seed,
+    };
+    let (links, threads) = start_workers(&shared, &released_in)?;
+    let (feed, loaded) = start_feed(&shared, &settings, &names, &links)?;
+    let result = own(&shared, &settings, &names, (links, released), &loaded);
+    context.lifecycle.step("stop configuration", || feed.stop());
+    context.lifecycle.step("stop workers", || {
+        for thread in threads {
+            // A worker that panicked has ended the process already.
+            if thread.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+    });
+    result
+}
+
+/// What the parts of a dispatcher have in common.
+struct Shared<'a> {
+    config: &'a Config,
+    context: &'a ServiceContext,
+    lanes: NonZeroU16,
+    outbox: Outbox,
+    lease: Lease,
+    clocks: Clocks,
+    metrics: Arc<Metrics>,
+    seed: u64,
+}
+
+fn check_topics(
+    settings: &ClientSettings,
+    names: &TopicNames,
+    check: TopicCheck,
+) -> Result<NonZeroU16, TopicsError> {
+    // Lanes and replicas are the cluster's choice: asking for the least makes
+    // no difference of them.
+    let plan = TopicPlan {
+        lanes: NonZeroU16::MIN,
+        replication: 1,
+        record_bytes_max: record_bytes_max(SOURCE_RECORD_BYTES),
+    };
+    let verified = verify(settings, &internal_topics(names, &plan), check, START_WAIT)?;
+    for (topic, difference) in &verified.warnings {
+        // How many partitions there are is the topics' own choice.
+        if difference.setting != "partitions" {
+            tracing::warn!(%topic, %difference, "topic differs from what is advised");
+        }
+    }
+    Ok(verified.lanes)
+}
+
+fn lease(settings: &ClientSettings) -> Lease {
+    let millis = |key: &str, default: Duration| {
+        let set = settings
+            .properties
+            .get(key)
+            .and_then(|value| value.parse().ok());
+        set.map_or(default, Duration::from_millis)
+    };
+    Lease::new(
+        millis("session.timeout.ms", SESSION_TIMEOUT),
+        millis("max.poll.interval.ms", MAX_POLL_INTERVAL),
+    )
+}
+
+type Workers = (Vec<WorkerLink>, Vec<JoinHandle<()>>);
+
+fn start_workers(
+    shared: &Shared<'_>,
+    released: &SyncSender<Released>,
+) -> Result<Workers, DispatcherError> {
+    let tls = client_config(&[])?;
+    let resolver = Arc::new(SystemResolver::default());
+    let (mut links, mut threads) = (Vec::new(), Vec::new());
+    for index in 0..shared.config.workers {
+        let (inbox, arriving) = mpsc::channel(INBOX);
+        let board = Arc::new(Board::default());
+        let seed = shared.seed.wrapping_add(u64::from(index));
+        let heartbeat = shared
+            .context
+            .probes
+            .heartbeat(format!("worker {index}"), STUCK);
+        let parts = Parts {
+            index,
+            workers: shared.config.workers,
+            lanes: shared.lanes,
+            limits: shared.config.limits(),
+            seed,
+            inbox: arriving,
+            board: board.clone(),
+            released: released.clone(),
+            outbox: shared.outbox.clone(),
+            metrics: shared.metrics.clone(),
+            heartbeat,
+        };
+        let sender = SenderConfig {
+            egress: shared.config.egress.clone(),
+            seed,
+            ..SenderConfig::default()
+        };
+        let (tls, resolver) = (tls.clone(), resolver.clone());
+        let (lease, clocks) = (shared.lease.clone(), shared.clocks.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(DispatcherError::Thread)?;
+        let work = move || {
+            let sender = Sender::new(sender, tls, resolver);
+            let attempts = Attempts {
+                sender,
+                lease,
+                clocks,
+                signer: Unsigned,
+            };
+            runtime.block_on(Worker::new(parts, attempts).run());
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(work);
+        threads.push(thread.map_err(DispatcherError::Thread)?);
+        links.push(WorkerLink {
+            inbox,
+            board,
+            waiting: Vec::new(),
+            paused: false,
+        });
+    }
+    Ok((links, threads))
+}
+
+/// Reads the configuration whole before the group is joined, and passes every
+/// change on to the workers.
+fn start_feed(
+    shared: &Shared<'_>,
+    settings: &ClientSettings,
+    names: &TopicNames,
+    links: &[WorkerLink],
+) -> Result<(ConfigFeed, Receiver<()>), DispatcherError> {
+    let condition = shared.context.probes.condition("config loaded");
+    // One place: it is loaded once.
+    let (loaded_in, loaded) = sync_channel(1);
+    let inboxes: Vec<mpsc::Sender<ToWorker>> = links.iter().map(|l| l.inbox.clone()).collect();
+    let metrics = shared.metrics.clone();
+    let tell = move |changes: Vec<Change>, stamp: hooklane_model::envelope::ConfigStamp| {
+        metrics.config_offset.set(stamp.offset);
+        let changes = Arc::new(changes);
+        for inbox in &inboxes {
+            if inbox
+                .blocking_send(ToWorker::Config(changes.clone(), stamp))
+                .is_err()
+            {
+                tracing::debug!("a worker has ended; the change does not reach it");
+            }
+        }
+    };
+    let metrics = shared.metrics.clone();
+    let feed = ConfigFeed::start(settings, names, move |event| match event {
+        FeedEvent::Loaded { changes, stamp } => {
+            tell(changes, stamp);
+            condition.set(true);
+            if loaded_in.try_send(()).is_err() {
+                tracing::debug!("the process is stopping; nobody waits for the configuration");
+            }
+        }
+        FeedEvent::Changed { changes, stamp } => tell(changes, stamp),
+        FeedEvent::Note(note) => tracing::info!(%note, "field of a newer release passed over"),
+        FeedEvent::Problem(problem) => {
+            metrics.config_problems.inc();
+            tracing::error!(%problem, "configuration record not applied; the last good value stays");
+        }
+    })?;
+    Ok((feed, loaded))
+}
+
+fn own(
+    shared: &Shared<'_>,
+    settings: &ClientSettings,
+    names: &TopicNames,
+    (links, released): (Vec<WorkerLink>, Receiver<Released>),
+    loaded: &Receiver<()>,
+) -> Result<(), DispatcherError> {
+    let lifecycle = &shared.context.lifecycle;
+    let shutdown = shared.context.shutdown();
+    let joined = shared.context.probes.condition("group joined");
+    if !wait_for_config(shared, loaded) {
+        return Ok(());
+    }
+    let heartbeat = shared.context.probes.heartbeat("consumer", STUCK);
+    let group = format!("{}dispatcher", names.prefix());
+    let mut consumer = GroupConsumer::new(settings, &group)?;
+    consumer.subscribe(&[names.deliveries()])?;
+    let mut owner = Owner::new(owner::Parts {
+        consumer,
+        workers: links,
+        released,
+        outbox: shared.outbox.clone(),
+        lease: shared.lease.clone(),
+        clocks: shared.clocks.clone(),
+        metrics: shared.metrics.clone(),
+        heartbeat,
+        joined,
+    });
+    lifecycle.enter(Phase::Ready);
+    let ran = owner.run(|| shutdown.is_requested());
+    lifecycle.enter(Phase::Draining);
+    let deadline = lifecycle.deadline();
+    let drained = lifecycle.step("drain lanes", || owner.finish(deadline / 2));
+    lifecycle.enter(Phase::HandingOver);
+    let closed = lifecycle.step("leave the group", || {
+        owner.into_consumer().close(deadline / 5)
+    });
+    if !closed {
+        tracing::warn!("the consumer did not close in time; the process ends without it");
+    }
+    let flushed = lifecycle.step("flush records", || shared.outbox.flush(deadline / 5));
+    if !flushed {
+        let open = shared.outbox.in_flight();
+        tracing::warn!(
+            open,
+            "records without an answer; the next owner repeats their deliveries"
+        );
+    }
+    ran?;
+    drained?;
+    Ok(())
+}
+
+/// Waits until the configuration is loaded; `false` if the process is to stop
+/// before that.
+fn wait_for_config(shared: &Shared<'_>, loaded: &Receiver<()>) -> bool {
+    let shutdown = shared.context.shutdown();
+    while !shutdown.is_requested() {
+        match loaded.recv_timeout(Duration::from_millis(50)) {
+            Ok(()) => return true,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    false
+}

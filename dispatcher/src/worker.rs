@@ -1,0 +1,320 @@
+//! A worker: a thread with a current-thread runtime that owns some of the
+//! lanes and everything that happens in them.
+//!
+//! It turns what arrives (records, finished requests, reports, configuration)
+//! into events for its core, and the core's actions into requests and
+//! records. It decides nothing. Nothing on this path is shared with other
+//! workers.
+
+mod inbox;
+mod stores;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use hooklane_model::catalog::Change;
+use hooklane_model::lane::lane_of;
+use hooklane_service::probes::Heartbeat;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
+use self::stores::Stores;
+use crate::attempt::{Attempts, Destinations, invalid};
+use crate::core::{Action, AttemptResult, Core, Event, Limits, Mono, Now, SendOrder, WorkId};
+use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::token::About;
+
+/// How often a worker looks for reports and publishes its watermarks while
+/// something is open.
+const TICK: Duration = Duration::from_millis(20);
+/// How often it turns when nothing is open: the heartbeat.
+const IDLE_TICK: Duration = Duration::from_millis(500);
+
+/// How often idle connections are looked at.
+const MAINTENANCE: Duration = Duration::from_secs(1);
+
+/// What a worker is made of.
+pub(crate) struct Parts {
+    /// Which worker, from 0.
+    pub(crate) index: u16,
+    /// How many there are.
+    pub(crate) workers: u16,
+    /// Lanes of the deliveries topic.
+    pub(crate) lanes: std::num::NonZeroU16,
+    pub(crate) limits: Limits,
+    /// Decides all jitter.
+    pub(crate) seed: u64,
+    pub(crate) inbox: mpsc::Receiver<ToWorker>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) released: SyncSender<Released>,
+    pub(crate) outbox: Outbox,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+/// Requests that have ended, until the worker's next turn. Bounded by the
+/// core's slots.
+#[derive(Default)]
+struct Finished {
+    results: RefCell<Vec<(WorkId, AttemptResult)>>,
+    wake: Notify,
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    parts: Parts,
+    core: Core,
+    attempts: Rc<Attempts>,
+    destinations: Destinations,
+    finished: Rc<Finished>,
+    stores: Stores,
+    actions: Vec<Action>,
+    pending: VecDeque<Event>,
+    reports: Vec<(About, Result<(), crate::core::StoreError>)>,
+    published_at: Mono,
+    maintained_at: Mono,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts, attempts: Attempts) -> Self {
+        let stores = Stores::new(parts.index, parts.outbox.clone(), parts.metrics.clone());
+        let core = Core::new(parts.limits.clone(), parts.seed);
+        Self {
+            parts,
+            core,
+            attempts: Rc::new(attempts),
+            destinations: Destinations::default(),
+            finished: Rc::default(),
+            stores,
+            actions: Vec::new(),
+            pending: VecDeque::new(),
+            reports: Vec::new(),
+            published_at: Mono(0),
+            maintained_at: Mono(0),
+        }
+    }
+
+    /// Works until the inbox is closed.
+    pub(crate) async fn run(mut self) {
+        let local = LocalSet::new();
+        local.run_until(async { while self.turn().await {} }).await;
+    }
+
+    /// One turn: wait for something, take all there is, act on it. Returns
+    /// whether there will be another.
+    async fn turn(&mut self) -> bool {
+        let open = self.wait().await;
+        while let Ok(arrived) = self.parts.inbox.try_recv() {
+            self.take(arrived);
+        }
+        let finished = std::mem::take(&mut *self.finished.results.borrow_mut());
+        let finished = finished.into_iter();
+        self.pending
+            .extend(finished.map(|(work, result)| Event::Finished { work, result }));
+        self.take_reports();
+        self.step_all();
+        self.publish();
+        open
+    }
+
+    /// Waits for a record, the end of a request, a timer of the core, or the
+    /// tick. Returns whether the inbox is still open.
+    async fn wait(&mut self) -> bool {
+        let now = self.now();
+        let gauges_open = self.stores.is_waiting() || self.core.is_busy();
+        let tick = if gauges_open { TICK } else { IDLE_TICK };
+        let timer = self.core.next_wake().map_or(tick, |at| at.since(now.mono));
+        let wait = timer.min(tick);
+        let finished = self.finished.clone();
+        let arrived = tokio::select! {
+            biased;
+            // Ends of requests first: they free slots before new work comes.
+            () = finished.wake.notified() => return true,
+            arrived = self.parts.inbox.recv() => arrived,
+            () = tokio::time::sleep(wait) => return true,
+        };
+        match arrived {
+            Some(arrived) => {
+                self.take(arrived);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: self.attempts.clocks.mono(),
+            wall: self.attempts.clocks.wall.now(),
+        }
+    }
+
+    fn take(&mut self, arrived: ToWorker) {
+        match arrived {
+            ToWorker::Batch(records) => {
+                for record in records {
+                    self.take_record(record);
+                }
+            }
+            ToWorker::Assigned { lane, epoch, next } => {
+                self.stores.lane_assigned(lane);
+                self.pending
+                    .push_back(Event::LaneAssigned { lane, epoch, next });
+            }
+            ToWorker::Revoked { lane, deadline } => {
+                self.pending
+                    .push_back(Event::LaneRevoked { lane, deadline });
+            }
+            ToWorker::Config(changes, stamp) => {
+                let mine = self.mine(&changes);
+                self.pending.push_back(Event::Config {
+                    changes: mine,
+                    stamp,
+                });
+            }
+        }
+    }
+
+    /// The changes that concern endpoints of this worker's lanes.
+    fn mine(&mut self, changes: &[Change]) -> Arc<Vec<Change>> {
+        let parts = &self.parts;
+        let of = |uid| lane_of(uid, parts.lanes).0 % parts.workers == parts.index;
+        let mine: Vec<Change> = changes
+            .iter()
+            .filter(|change| match change {
+                Change::Endpoint(endpoint) => of(endpoint.uid()),
+                Change::EndpointGone(uid) | Change::StatusGone(uid) => of(*uid),
+                Change::Status(uid, _) => of(*uid),
+                Change::Source(_) | Change::SourceGone(_) => false,
+                Change::Subscription(_) | Change::SubscriptionGone(_) => false,
+            })
+            .cloned()
+            .collect();
+        for change in &mine {
+            if let Change::EndpointGone(uid) = change {
+                self.destinations.forget(*uid);
+            }
+        }
+        Arc::new(mine)
+    }
+
+    fn take_record(&mut self, record: ReadRecord) {
+        let (lane, epoch, offset) = (record.lane, record.epoch, record.offset);
+        match self
+            .stores
+            .read(record, &self.parts.board, self.attempts.clocks.wall.now())
+        {
+            stores::Read::Envelope(record) => {
+                self.pending.push_back(Event::Record {
+                    lane,
+                    epoch,
+                    offset,
+                    record,
+                });
+            }
+            stores::Read::Poison => {
+                self.pending.push_back(Event::Unreadable {
+                    lane,
+                    epoch,
+                    offset,
+                });
+            }
+            stores::Read::Ignored => {}
+        }
+    }
+
+    fn take_reports(&mut self) {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.parts
+            .outbox
+            .take_reports(self.parts.index, &mut reports);
+        for (about, result) in reports.drain(..) {
+            if let Some(event) = self.stores.reported(about, result) {
+                self.pending.push_back(event);
+            }
+        }
+        self.reports = reports;
+    }
+
+    /// Gives the core everything there is, and the time.
+    fn step_all(&mut self) {
+        let now = self.now();
+        self.core.set_lease(self.attempts.lease.until());
+        while let Some(event) = self.pending.pop_front() {
+            self.core.step(now, event, &mut self.actions);
+            self.act();
+        }
+        self.core.step(now, Event::Time, &mut self.actions);
+        self.act();
+        self.stores.send(now.wall);
+    }
+
+    fn act(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Send(order) => self.send(order),
+                Action::Released {
+                    lane,
+                    watermark,
+                    abandoned,
+                } => {
+                    self.parts.metrics.abandoned(abandoned);
+                    // Room for every lane there is: see where it is made.
+                    let told = self.parts.released.try_send(Released { lane, watermark });
+                    debug_assert!(told.is_ok(), "the release of lane {lane} was not taken");
+                }
+                other => self.stores.push(other),
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn send(&mut self, order: SendOrder) {
+        self.parts
+            .metrics
+            .starting(&order, self.attempts.clocks.wall.now());
+        let finished = self.finished.clone();
+        let destination = match self.destinations.of(&self.attempts.sender, &order.endpoint) {
+            Ok(destination) => destination,
+            Err(reason) => {
+                let result = invalid(reason, self.attempts.clocks.wall.now());
+                finished.results.borrow_mut().push((order.work, result));
+                finished.wake.notify_one();
+                return;
+            }
+        };
+        let attempts = self.attempts.clone();
+        tokio::task::spawn_local(async move {
+            let result = attempts.make(&destination, &order).await;
+            finished.results.borrow_mut().push((order.work, result));
+            finished.wake.notify_one();
+        });
+    }
+
+    /// Shows the consumer thread and the metrics where this worker stands.
+    fn publish(&mut self) {
+        let now = self.attempts.clocks.mono();
+        if now.since(self.published_at) < TICK {
+            return;
+        }
+        self.published_at = now;
+        let full = !self.core.has_room() || self.stores.is_blocked();
+        self.parts.board.publish(full, self.core.watermarks());
+        let stats = self.attempts.sender.stats();
+        self.parts
+            .metrics
+            .publish(self.parts.index, &self.core.gauges(), &stats, now);
+        self.parts.heartbeat.beat();
+        if now.since(self.maintained_at) >= MAINTENANCE {
+            self.maintained_at = now;
+            self.attempts.sender.maintain();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The records a worker reads and writes: decoding, poison, and what waits
+//! for room in the client's queue.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hooklane_model::envelope::{DecodeError, Envelope};
+use hooklane_model::lane::Lane;
+use hooklane_model::time::UnixMillis;
+
+use super::{Board, ReadRecord};
+use crate::core::{Action, Epoch, Event, OpenEnvelope, StoreError, Stored};
+use crate::metrics::Metrics;
+use crate::outbox::{Full, Outbox};
+use crate::records;
+use crate::token::{About, pack};
+
+/// What a record turned out to be.
+pub(super) enum Read {
+    Envelope(Rc<OpenEnvelope>),
+    /// On its way to the poison topic.
+    Poison,
+    /// Behind a record that this release cannot read yet.
+    Ignored,
+}
+
+/// A poison record on its way: where it stood.
+type Place = (Lane, Epoch, i64);
+
+/// A record to be written.
+enum Store {
+    Action(Action),
+    Poison {
+        number: u32,
+        key: String,
+        value: Option<bytes::Bytes>,
+        note: Vec<u8>,
+    },
+}
+
+pub(super) struct Stores {
+    worker: u16,
+    outbox: Outbox,
+    metrics: Arc<Metrics>,
+    /// What is to be written, in order. Bounded by the deliveries in memory:
+    /// at most two records each, and one per poison record read.
+    waiting: VecDeque<Store>,
+    poison: HashMap<u32, Place>,
+    next_poison: u32,
+    /// Lanes that stand before a record of a newer release.
+    too_new: HashSet<Lane>,
+    blocked: bool,
+}
+
+impl Stores {
+    pub(super) fn new(worker: u16, outbox: Outbox, metrics: Arc<Metrics>) -> Self {
+        Self {
+            worker,
+            outbox,
+            metrics,
+            waiting: VecDeque::new(),
+            poison: HashMap::new(),
+            next_poison: 0,
+            too_new: HashSet::new(),
+            blocked: false,
+        }
+    }
+
+    /// Whether the client's queue was full when last tried.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Whether records wait to be sent or poison records to be acked.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.poison.is_empty()
+    }
+
+    pub(super) fn lane_assigned(&mut self, lane: Lane) {
+        self.too_new.remove(&lane);
+    }
+
+    /// Decodes a record. What cannot be read goes to the poison topic; what a
+    /// newer release wrote stops its lane, because it is not poison.
+    pub(super) fn read(&mut self, record: ReadRecord, board: &Board, now: UnixMillis) -> Read {
+        if self.too_new.contains(&record.lane) {
+            return Read::Ignored;
+        }
+        let decoded = match &record.value {
+            Some(value) => Envelope::decode(value),
+            None => Err(DecodeError::NotAFrame("no value")),
+        };
+        match decoded {
+            Ok((envelope, payload)) => Read::Envelope(Rc::new(OpenEnvelope { envelope, payload })),
+            Err(error @ DecodeError::Newer { .. }) => {
+                tracing::error!(
+                    lane = record.lane.0,
+                    offset = record.offset,
+                    %error,
+                    "lane stopped until this release is upgraded"
+                );
+                self.too_new.insert(record.lane);
+                board.set_too_new(record.lane);
+                Read::Ignored
+            }
+            Err(error) => {
+                self.poison(record, &error, now);
+                Read::Poison
+            }
+        }
+    }
+
+    fn poison(&mut self, record: ReadRecord, error: &DecodeError, now: UnixMillis) {
+        let topic = &self.outbox.topics().deliveries;
+        let place = (record.lane.partition(), record.offset);
+        tracing::warn!(%topic, partition = place.0, offset = place.1, %error, "unreadable record");
+        self.metrics.poison.inc();
+        let note = records::poison_note(topic, place, error.to_string(), now);
+        let key = format!("{topic}/{}", place.0);
+        let number = self.next_poison;
+        self.next_poison = self.next_poison.wrapping_add(1);
+        self.poison
+            .insert(number, (record.lane, record.epoch, record.offset));
+        self.waiting.push_back(Store::Poison {
+            number,
+            key,
+            value: record.value,
+            note,
+        });
+    }
+
+    /// Takes an action that writes a record.
+    pub(super) fn push(&mut self, action: Action) {
+        self.metrics.deciding(&action);
+        self.waiting.push_back(Store::Action(action));
+    }
+
+    /// Sends what waits, as far as the client has room.
+    pub(super) fn send(&mut self, now: UnixMillis) {
+        self.blocked = false;
+        while let Some(store) = self.waiting.pop_front() {
+            if let Err(Full) = self.send_one(&store, now) {
+                self.waiting.push_front(store);
+                self.blocked = true;
+                return;
+            }
+        }
+    }
+
+    fn send_one(&self, store: &Store, now: UnixMillis) -> Result<(), Full> {
+        let token = |about| pack(self.worker, about);
+        match store {
+            Store::Poison {
+                number,
+                key,
+                value,
+                note,
+            } => self
+                .outbox
+                .poison(key, value.as_deref(), note, token(About::Poison(*number))),
+            Store::Action(Action::Attempted(entry)) => {
+                let about = if entry.terminal {
+                    About::Delivery(entry.work, Stored::Attempt)
+                } else {
+                    About::Nobody
+                };
+                let key = entry.endpoint.uid().to_string();
+                self.outbox
+                    .attempt(&key, &records::attempt(entry), token(about))
+            }
+            Store::Action(Action::Delay(order)) => {
+                let about = About::Delivery(order.work, Stored::Delay);
+                let key = order.target.endpoint.to_string();
+                self.outbox
+                    .delay(order.rung, &key, &records::delay(order), token(about))
+            }
+            Store::Action(Action::Bury(order)) => {
+                let about = About::Delivery(order.work, Stored::Dead);
+                let key = order.target.endpoint.to_string();
+                let bytes = if order.without_bytes {
+                    &[]
+                } else {
+                    &order.envelope.payload[..]
+                };
+                self.outbox
+                    .dead(&key, bytes, &records::dead_note(order, now), token(about))
+            }
+            Store::Action(Action::Disable(order)) => {
+                let key = order.endpoint.uid().to_string();
+                self.outbox
+                    .status(&key, &records::disabled(order, now), token(About::Nobody))
+            }
+            // The worker keeps these to itself.
+            Store::Action(Action::Send(_) | Action::Released { .. }) => Ok(()),
+        }
+    }
+
+    /// The event that a report is for the core.
+    pub(super) fn reported(
+        &mut self,
+        about: About,
+        result: Result<(), StoreError>,
+    ) -> Option<Event> {
+        match about {
+            About::Delivery(work, what) => Some(Event::Stored { work, what, result }),
+            About::Poison(number) => {
+                let (lane, epoch, offset) = self.poison.remove(&number)?;
+                Some(Event::Poisoned {
+                    lane,
+                    epoch,
+                    offset,
+                })
+            }
+            About::Nobody => None,
+        }
+    }
+}
