@@ -172,7 +172,11 @@ impl<F: FnMut(FeedEvent)> Feed<F> {
                     read += 1;
                     self.apply(&record, &mut changes);
                 }
-                TableEvent::CaughtUp => self.load(),
+                TableEvent::CaughtUp => {
+                    self.load();
+                    // What was read so far is part of the load.
+                    read = 0;
+                }
                 TableEvent::Error(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,

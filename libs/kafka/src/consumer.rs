@@ -101,6 +101,11 @@ pub struct GroupConsumer {
     stopped: BTreeMap<TopicPartition, Option<i64>>,
     /// `None` only while it is being closed.
     commits: Option<Committer>,
+    poll_interval: Duration,
+    polled_at: Instant,
+    /// When a poll came too late, if nothing since then has shown that the
+    /// group kept this member: no assignment, no commit that it took.
+    overslept: Option<Instant>,
 }
 
 impl GroupConsumer {
@@ -125,6 +130,9 @@ impl GroupConsumer {
             assigned: BTreeMap::new(),
             stopped: BTreeMap::new(),
             commits: Some(commits),
+            poll_interval: settings.max_poll_interval(),
+            polled_at: Instant::now(),
+            overslept: None,
         })
     }
 
@@ -152,6 +160,17 @@ impl GroupConsumer {
     /// [`MAX_POLL_INTERVAL`](crate::settings::MAX_POLL_INTERVAL), also while
     /// everything is paused, or the group takes the partitions away.
     pub fn poll(&mut self, timeout: Duration) -> Option<Polled> {
+        if self.polled_at.elapsed() >= self.poll_interval {
+            // The library forgets to say that an assignment is lost when that
+            // happens in the middle of a rebalance.
+            self.overslept = Some(Instant::now());
+        }
+        let event = self.next_event(timeout);
+        self.polled_at = Instant::now();
+        event
+    }
+
+    fn next_event(&mut self, timeout: Duration) -> Option<Polled> {
         if let Some(event) = self.ready.pop_front() {
             return Some(event);
         }
@@ -174,30 +193,40 @@ impl GroupConsumer {
     /// Turns what the callback noted and what the commits came to into events.
     fn take_noted(&mut self) {
         for noted in self.client().context().take() {
-            let partitions = self.share(noted.partitions);
+            let partitions = self.share(&noted.partitions);
+            let commits = self.commits.as_ref().expect(OPEN);
+            let lost = noted.lost || self.overslept.is_some();
+            if noted.assign {
+                commits.own(&partitions);
+                self.overslept = None;
+            } else if lost {
+                commits.disown(&partitions);
+            }
             self.waiting = Some(Waiting {
                 assign: noted.assign,
                 partitions: partitions.clone(),
                 cooperative: noted.cooperative,
             });
-            let lost = noted.lost;
             self.ready.push_back(if noted.assign {
                 Polled::Assigned(partitions)
             } else {
                 Polled::Revoked { partitions, lost }
             });
         }
-        if let Some(commits) = &self.commits {
-            self.ready.extend(commits.answers().map(Polled::Committed));
+        for answer in self.commits.as_ref().expect(OPEN).answers() {
+            if answer.result.is_ok() {
+                self.overslept.take_if(|since| answer.sent >= *since);
+            }
+            self.ready.push_back(Polled::Committed(answer));
         }
     }
 
-    fn share(&mut self, partitions: Vec<(String, i32)>) -> Vec<TopicPartition> {
+    fn share(&mut self, partitions: &[(String, i32)]) -> Vec<TopicPartition> {
         partitions
-            .into_iter()
+            .iter()
             .map(|(topic, partition)| TopicPartition {
-                topic: self.topics.shared(&topic),
-                partition,
+                topic: self.topics.shared(topic),
+                partition: *partition,
             })
             .collect()
     }
@@ -236,6 +265,10 @@ impl GroupConsumer {
     /// may own it.
     pub fn complete_revoke(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumerError> {
         let waiting = self.take_waiting(false)?;
+        self.commits
+            .as_ref()
+            .expect(OPEN)
+            .disown(&waiting.partitions);
         for tp in &waiting.partitions {
             self.assigned.remove(tp);
             self.stopped.remove(tp);
@@ -327,13 +360,15 @@ impl GroupConsumer {
     /// [`Polled::Committed`] brings the answer under the returned token, by
     /// the end of the poll that is under way when it comes.
     ///
-    /// Commits are made one after the other. While the coordinator is away one
+    /// Only partitions that were assigned and not let go can be committed, from
+    /// [`Polled::Assigned`] on. Commits are made one after the other. While the coordinator is away one
     /// is tried for the session timeout, the next wait, and soon they are
     /// refused as [`ErrorKind::Unavailable`](crate::error::ErrorKind).
     pub fn commit_async(
         &mut self,
         offsets: &[(TopicPartition, i64)],
     ) -> Result<CommitToken, ConsumerError> {
+        self.check_owned(offsets)?;
         let sent = self.commits.as_mut().expect(OPEN).send(offsets.to_vec());
         sent.map_err(|source| ConsumerError::Commit {
             group: self.group.clone(),
@@ -347,6 +382,7 @@ impl GroupConsumer {
     /// hand-over, [`commit_async`](Self::commit_async) and polling on until the
     /// answer or one's own deadline is the better way.
     pub fn commit_sync(&self, offsets: &[(TopicPartition, i64)]) -> Result<Instant, ConsumerError> {
+        self.check_owned(offsets)?;
         let list = list_of(offsets.iter().map(|(tp, offset)| (tp, Some(*offset))));
         let sent = Instant::now();
         let done = self.client().commit(&list, CommitMode::Sync);
@@ -355,6 +391,16 @@ impl GroupConsumer {
             source: e.into(),
         })?;
         Ok(sent)
+    }
+
+    fn check_owned(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), ConsumerError> {
+        match self.commits.as_ref().expect(OPEN).not_owned(offsets) {
+            None => Ok(()),
+            Some(partition) => Err(ConsumerError::NotOwned {
+                group: self.group.clone(),
+                partition: partition.to_string(),
+            }),
+        }
     }
 
     /// Stops reading these partitions; what was fetched ahead is thrown away.

@@ -142,6 +142,7 @@ fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
         | C::RebalanceInProgress
         | C::StaleMemberEpoch
         | C::FencedMemberEpoch
+        | C::PollExceeded
         | C::AssignmentLost => ErrorKind::Rebalanced,
         C::Fatal => ErrorKind::Fatal,
         _ => ErrorKind::Other,

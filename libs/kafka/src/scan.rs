@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use thiserror::Error;
 
@@ -136,7 +137,10 @@ pub fn group_offsets(
     for entry in told.elements() {
         entry.error().map_err(failed)?;
         if let Offset::Offset(offset) = entry.offset() {
-            offsets.insert(TopicPartition::new(entry.topic(), entry.partition()), offset);
+            offsets.insert(
+                TopicPartition::new(entry.topic(), entry.partition()),
+                offset,
+            );
         }
     }
     Ok(offsets)
@@ -199,7 +203,7 @@ fn scan_topic(
     topic: &str,
     bounds: Bounds,
     patience: Duration,
-    each: &mut dyn FnMut(&rdkafka::message::BorrowedMessage<'_>),
+    each: &mut dyn FnMut(&BorrowedMessage<'_>),
 ) -> Result<u64, ScanError> {
     // Ends of the partitions that are not read to them yet.
     let mut open: HashMap<i32, i64> = HashMap::new();
@@ -217,10 +221,10 @@ fn scan_topic(
     client.assign(&list).map_err(|e| of_topic(topic, e))?;
     let mut count = 0;
     let mut last_sign = Instant::now();
+    let mut last_error: Option<ClientError> = None;
     while !open.is_empty() {
         match client.poll(TURN) {
             Some(Ok(record)) => {
-                use rdkafka::message::Message;
                 last_sign = Instant::now();
                 let Some(high) = open.get(&record.partition()).copied() else {
                     continue;
@@ -239,15 +243,20 @@ fn scan_topic(
                 last_sign = Instant::now();
                 open.remove(&partition);
             }
-            Some(Err(error)) => return Err(of_topic(topic, error)),
-            None if last_sign.elapsed() >= patience => {
-                return Err(ScanError::Stalled {
+            // The client goes on trying by itself; if it gets nowhere, this
+            // is the reason.
+            Some(Err(error)) => last_error = Some(error.into()),
+            None => {}
+        }
+        if last_sign.elapsed() >= patience {
+            return Err(last_error.map_or_else(
+                || ScanError::Stalled {
                     topic: topic.to_owned(),
                     waited: patience,
                     open: open.len(),
-                });
-            }
-            None => {}
+                },
+                |error| of_topic(topic, error),
+            ));
         }
     }
     Ok(count)

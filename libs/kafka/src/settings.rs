@@ -151,6 +151,13 @@ impl ClientSettings {
             .is_some_and(|p| p.eq_ignore_ascii_case("consumer"))
     }
 
+    /// How long a group member may go without a poll with these properties.
+    pub(crate) fn max_poll_interval(&self) -> Duration {
+        let set = self.properties.get("max.poll.interval.ms");
+        set.and_then(|ms| ms.parse().ok())
+            .map_or(MAX_POLL_INTERVAL, Duration::from_millis)
+    }
+
     /// A member of `group` that is handed partitions.
     pub(crate) fn group_config(&self, group: &str) -> ClientConfig {
         let classic = !self.new_group_protocol();

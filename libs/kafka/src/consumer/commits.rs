@@ -6,8 +6,9 @@
 //! the owner finds the answers at its next poll. That also makes the send time
 //! exact, which a lease is built on.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -48,7 +49,13 @@ pub(super) struct Committer {
     answers: Receiver<Committed>,
     thread: JoinHandle<()>,
     next: u64,
+    owned: Owned,
 }
+
+/// What this member may commit. The broker only checks that a member is one,
+/// not what it owns, so a commit that was overtaken by a revoke would set back
+/// the next owner's offset.
+type Owned = Arc<Mutex<BTreeSet<TopicPartition>>>;
 
 struct Job {
     token: CommitToken,
@@ -59,11 +66,13 @@ impl Committer {
     pub(super) fn start(client: Arc<BaseConsumer<GroupContext>>) -> Result<Self, ClientError> {
         let (jobs, todo) = sync_channel::<Job>(WAITING_MAX);
         let (done, answers) = sync_channel(WAITING_MAX + 1);
+        let owned = Owned::default();
+        let still_owned = owned.clone();
         let thread = std::thread::Builder::new()
             .name("kafka-commit".to_owned())
             .spawn(move || {
                 while let Ok(job) = todo.recv() {
-                    let answer = commit(&client, job);
+                    let answer = commit(&client, &still_owned, job);
                     if done.send(answer).is_err() {
                         return;
                     }
@@ -75,7 +84,23 @@ impl Committer {
             answers,
             thread,
             next: 0,
+            owned,
         })
+    }
+
+    pub(super) fn own(&self, partitions: &[TopicPartition]) {
+        let mut owned = self.owned.lock().expect(NO_PANIC);
+        owned.extend(partitions.iter().cloned());
+    }
+
+    pub(super) fn disown(&self, partitions: &[TopicPartition]) {
+        let mut owned = self.owned.lock().expect(NO_PANIC);
+        owned.retain(|tp| !partitions.contains(tp));
+    }
+
+    /// The first partition that may not be committed.
+    pub(super) fn not_owned(&self, offsets: &[(TopicPartition, i64)]) -> Option<TopicPartition> {
+        not_owned(&self.owned, offsets)
     }
 
     pub(super) fn send(
@@ -118,15 +143,32 @@ impl Committer {
     }
 }
 
-fn commit(client: &BaseConsumer<GroupContext>, job: Job) -> Committed {
+const NO_PANIC: &str = "no code that can panic runs under this lock";
+
+fn not_owned(owned: &Owned, offsets: &[(TopicPartition, i64)]) -> Option<TopicPartition> {
+    let owned = owned.lock().expect(NO_PANIC);
+    let mut partitions = offsets.iter().map(|(tp, _)| tp);
+    partitions.find(|tp| !owned.contains(*tp)).cloned()
+}
+
+fn commit(client: &BaseConsumer<GroupContext>, owned: &Owned, job: Job) -> Committed {
     let Job { token, offsets } = job;
     let list = list_of(offsets.iter().map(|(tp, offset)| (tp, Some(*offset))));
     let sent = Instant::now();
-    let result = client.commit(&list, CommitMode::Sync);
+    // It may have waited behind another one while partitions were let go.
+    let result = match not_owned(owned, &offsets) {
+        None => client
+            .commit(&list, CommitMode::Sync)
+            .map_err(ClientError::from),
+        Some(gone) => Err(ClientError::new(
+            ErrorKind::Rebalanced,
+            format!("{gone} was let go before its commit was made"),
+        )),
+    };
     Committed {
         token,
         sent,
         offsets,
-        result: result.map_err(ClientError::from),
+        result,
     }
 }

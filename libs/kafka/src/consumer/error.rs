@@ -55,6 +55,14 @@ pub enum ConsumerError {
         #[source]
         source: ClientError,
     },
+    /// A commit of a partition that this member does not own.
+    #[error("{partition} is not this member's of group {group} to commit")]
+    NotOwned {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: String,
+    },
     /// A commit failed.
     #[error("commit refused in group {group}")]
     Commit {
@@ -90,6 +98,7 @@ impl ConsumerError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::TopicName { .. } | Self::NotWaiting { .. } => ErrorKind::Other,
+            Self::NotOwned { .. } => ErrorKind::Rebalanced,
             Self::Create { source, .. }
             | Self::Subscribe { source, .. }
             | Self::Assign { source, .. }

@@ -7,5 +7,7 @@
 
 mod config;
 mod consumer;
+mod embedded;
+mod kafka;
 mod producer;
 mod support;
