@@ -42,34 +42,29 @@ impl Shutdown {
 
     /// Asks everybody to stop. Only the first reason is kept.
     pub fn request(&self, reason: &'static str) {
-        if self.keep(reason) {
-            // Before anybody wakes, so that the log tells cause, then effect.
-            tracing::info!(reason, "shutdown requested");
-            self.announce();
-        }
+        self.set(reason, || tracing::info!(reason, "shutdown requested"));
     }
 
     /// The same without a log line, where it stops no service.
     pub(crate) fn request_quietly(&self, reason: &'static str) {
-        if self.keep(reason) {
-            self.announce();
-        }
+        self.set(reason, || ());
     }
 
-    fn keep(&self, reason: &'static str) -> bool {
+    fn set(&self, reason: &'static str, log: impl FnOnce()) {
         let mut kept = self
             .inner
             .reason
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let first = kept.is_none();
-        kept.get_or_insert(reason);
-        first
-    }
-
-    fn announce(&self) {
-        self.inner.changed.notify_all();
-        self.inner.requested.send_replace(true);
+        if kept.is_none() {
+            *kept = Some(reason);
+            // Under the lock: a thread that only now begins to wait would
+            // else log its draining before the cause of it.
+            log();
+            drop(kept);
+            self.inner.changed.notify_all();
+            self.inner.requested.send_replace(true);
+        }
     }
 
     /// Whether it was asked for. Cheap enough for every turn of a poll loop.

@@ -198,7 +198,11 @@ fn the_process_reports_itself_with_fractions_of_seconds() {
     while after == before {
         after = value("process_cpu_seconds_total");
     }
-    assert!(after > before && after < before + 5.0, "{before} {after}");
+    assert!(after > before, "{before} {after}");
+    assert!(
+        after.fract() > 0.0 || before.fract() > 0.0,
+        "{before} {after}"
+    );
 }
 
 /// Goal: docs/metrics.md misses nothing. Method: what is scraped and what is
