@@ -29,8 +29,8 @@ struct Partition {
     tracker: Tracker,
     /// What the group knows; the watermark is at least this.
     committed: i64,
-    /// The offset after the last one read.
-    position: i64,
+    /// When the last event read came into its topic.
+    read_at: UnixMillis,
 }
 
 /// A record that was given to the producer and not reported yet.
@@ -44,6 +44,8 @@ pub struct Sent {
     pub event_at: UnixMillis,
     /// Bytes the producer holds for it.
     pub bytes: usize,
+    /// Targets inside; `None` for a note.
+    pub targets: Option<usize>,
     claim: u64,
 }
 
@@ -57,7 +59,7 @@ impl Progress {
             claim,
             tracker,
             committed: next,
-            position: next,
+            read_at: UnixMillis(0),
         };
         self.partitions.insert(partition, claimed);
     }
@@ -86,11 +88,13 @@ impl Progress {
         &mut self,
         partition: &TopicPartition,
         offset: i64,
-        parts: u32,
+        parts: usize,
+        event_at: UnixMillis,
     ) -> Result<(), TrackerError> {
         if let Some(found) = self.partitions.get_mut(partition) {
+            let parts = u32::try_from(parts).expect("fewer envelopes than lanes x 2^16");
             found.tracker.open(offset, parts)?;
-            found.position = offset + 1;
+            found.read_at = event_at;
         }
         Ok(())
     }
@@ -100,7 +104,7 @@ impl Progress {
         &mut self,
         partition: &TopicPartition,
         offset: i64,
-        bytes: usize,
+        (bytes, targets): (usize, Option<usize>),
         event_at: UnixMillis,
     ) -> usize {
         let claim = self.partitions.get(partition).map_or(0, |p| p.claim);
@@ -111,8 +115,18 @@ impl Progress {
             offset,
             event_at,
             bytes,
+            targets,
             claim,
         })
+    }
+
+    /// Notes that a bare note is sent in place of the record behind a token.
+    pub fn replace_by_note(&mut self, token: usize) {
+        if let Some(sent) = self.sent.get_mut(token) {
+            self.bytes -= sent.bytes;
+            sent.bytes = 0;
+            sent.targets = None;
+        }
     }
 
     /// The record behind a token.
@@ -161,10 +175,11 @@ impl Progress {
         self.partitions.keys()
     }
 
-    /// The offset after the last one read.
+    /// What is done of a partition, and when the last event read came in.
     #[must_use]
-    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.partitions.get(partition).map(|p| p.position)
+    pub fn done(&self, partition: &TopicPartition) -> Option<(i64, UnixMillis)> {
+        let found = self.partitions.get(partition)?;
+        Some((found.tracker.watermark(), found.read_at))
     }
 
     /// What is done and the group does not know yet.
@@ -205,12 +220,12 @@ mod tests {
     fn an_offset_is_done_when_all_its_envelopes_are_stored() {
         let (mut progress, tp) = (Progress::default(), partition(0));
         progress.claim(tp.clone(), 5);
-        progress.read(&tp, 5, 2).unwrap();
+        progress.read(&tp, 5, 2, AT).unwrap();
         let tokens = [
-            progress.token(&tp, 5, 10, AT),
-            progress.token(&tp, 5, 20, AT),
+            progress.token(&tp, 5, (10, None), AT),
+            progress.token(&tp, 5, (20, None), AT),
         ];
-        progress.read(&tp, 6, 0).unwrap();
+        progress.read(&tp, 6, 0, AT).unwrap();
         assert_eq!((progress.open_offsets(), progress.open_bytes()), (2, 30));
         progress.stored(tokens[1]).unwrap();
         assert!(progress.to_commit().is_empty());
@@ -220,14 +235,14 @@ mod tests {
         assert_eq!((progress.open_offsets(), progress.open_bytes()), (0, 0));
         progress.committed(&[(tp.clone(), 7)]);
         assert!(progress.to_commit().is_empty());
-        assert_eq!(progress.position(&tp), Some(7));
+        assert_eq!(progress.done(&tp), Some((7, AT)));
     }
 
     #[test]
     fn what_matches_nothing_is_done_at_once() {
         let (mut progress, tp) = (Progress::default(), partition(0));
         progress.claim(tp.clone(), 0);
-        progress.read(&tp, 3, 0).unwrap();
+        progress.read(&tp, 3, 0, AT).unwrap();
         assert_eq!(progress.to_commit(), [(tp, 4)]);
     }
 
@@ -237,12 +252,12 @@ mod tests {
     fn a_late_report_of_a_former_claim_moves_nothing() {
         let (mut progress, tp) = (Progress::default(), partition(0));
         progress.claim(tp.clone(), 0);
-        progress.read(&tp, 0, 1).unwrap();
-        let old = progress.token(&tp, 0, 1, AT);
+        progress.read(&tp, 0, 1, AT).unwrap();
+        let old = progress.token(&tp, 0, (1, None), AT);
         progress.release(&tp);
         progress.claim(tp.clone(), 0);
-        progress.read(&tp, 0, 1).unwrap();
-        let new = progress.token(&tp, 0, 1, AT);
+        progress.read(&tp, 0, 1, AT).unwrap();
+        let new = progress.token(&tp, 0, (1, None), AT);
         progress.stored(old).unwrap();
         assert!(progress.to_commit().is_empty());
         progress.stored(new).unwrap();
@@ -254,10 +269,10 @@ mod tests {
     fn a_refused_commit_is_asked_for_again() {
         let (mut progress, tp) = (Progress::default(), partition(1));
         progress.claim(tp.clone(), 0);
-        progress.read(&tp, 0, 0).unwrap();
+        progress.read(&tp, 0, 0, AT).unwrap();
         assert_eq!(progress.to_commit(), progress.to_commit());
         progress.committed(&[(tp.clone(), 900), (partition(7), 3)]);
-        progress.read(&tp, 1, 0).unwrap();
+        progress.read(&tp, 1, 0, AT).unwrap();
         assert_eq!(
             progress.to_commit(),
             [(tp, 2)],
