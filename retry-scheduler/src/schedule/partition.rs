@@ -118,7 +118,9 @@ impl Partition {
         let low = self.queue.len() <= QUEUE_RECORDS_MAX / 4
             && self.queue_bytes <= QUEUE_BYTES_MAX / 4
             && self.tracker.len() <= TRACKED_MAX / 4 * 3;
-        if !self.paused && full {
+        // A client that starts a partition anew forgets that it was paused.
+        let far_over = self.queue.len() >= 2 * QUEUE_RECORDS_MAX;
+        if full && (!self.paused || far_over) {
             self.paused = true;
             Some(Control::Pause(at))
         } else if self.paused && low && !full {

@@ -378,6 +378,37 @@ fn what_was_decided_and_not_taken_is_withdrawn_on_revoke() {
     assert_eq!(produces(&mut schedule).len(), 0, "nothing new is started");
 }
 
+/// Queued, in the tail, or put off after a failure: all of it is the next
+/// owner's.
+#[test]
+fn what_waits_in_memory_is_forgotten_on_revoke() {
+    let mut schedule = owning(Rung::S15);
+    schedule.assign(at(Rung::Tail), 0);
+    read(&mut schedule, Rung::Tail, 0, 0, 0);
+    read(&mut schedule, Rung::Tail, 1, 0, 9_000);
+    read(&mut schedule, Rung::S15, 0, 0, 15_000);
+    schedule.tick(now(0));
+    let sent = produces(&mut schedule).remove(0);
+    schedule.reported(sent.token, Err(Failure::Other), now(0));
+    schedule.leave(at(Rung::Tail));
+    schedule.leave(at(Rung::S15));
+    schedule.tick(now(60_000));
+    assert_eq!(produces(&mut schedule).len(), 0);
+}
+
+/// The client forgets a pause when it starts a partition again.
+#[test]
+fn a_partition_that_reads_on_in_spite_of_its_pause_is_paused_again() {
+    let mut schedule = owning(Rung::S15);
+    let over = i64::try_from(3 * QUEUE_RECORDS_MAX).unwrap();
+    for offset in 0..over {
+        read(&mut schedule, Rung::S15, offset, 0, 20_000);
+    }
+    let pauses = controls(&mut schedule);
+    assert!(pauses.len() > 1, "{}", pauses.len());
+    assert!(pauses.iter().all(|c| matches!(c, Control::Pause(_))));
+}
+
 #[test]
 fn watermarks_are_committed_every_200_ms_or_1000_records() {
     let mut schedule = owning(Rung::Tail);

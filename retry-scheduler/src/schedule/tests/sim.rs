@@ -442,12 +442,12 @@ fn worlds(seeds: u64, faults: impl Fn(&mut Rng) -> Faults) {
 
 #[test]
 fn without_faults_each_arrives_once_and_in_time() {
-    worlds(40, |_| Faults::default());
+    worlds(15, |_| Faults::default());
 }
 
 #[test]
 fn with_crashes_nothing_is_lost_and_repeats_are_bounded() {
-    worlds(60, |rng| Faults {
+    worlds(25, |rng| Faults {
         crashes: rng.u32(1..40),
         ..Faults::default()
     });
@@ -455,7 +455,7 @@ fn with_crashes_nothing_is_lost_and_repeats_are_bounded() {
 
 #[test]
 fn with_revokes_nothing_is_lost_and_repeats_are_bounded() {
-    worlds(60, |rng| Faults {
+    worlds(25, |rng| Faults {
         revokes: rng.u32(1..60),
         ..Faults::default()
     });
@@ -463,7 +463,7 @@ fn with_revokes_nothing_is_lost_and_repeats_are_bounded() {
 
 #[test]
 fn with_everything_at_once() {
-    worlds(100, |rng| Faults {
+    worlds(40, |rng| Faults {
         crashes: rng.u32(0..20),
         revokes: rng.u32(0..20),
         produce_fails: rng.bool(),
