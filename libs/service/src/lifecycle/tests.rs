@@ -45,9 +45,14 @@ fn the_last_phase_is_announced() {
         let lifecycle = lifecycle.clone();
         move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
                 .build()
                 .unwrap();
-            runtime.block_on(lifecycle.closed());
+            runtime.block_on(async {
+                let patience = Duration::from_secs(30);
+                let closed = tokio::time::timeout(patience, lifecycle.closed()).await;
+                closed.expect("the end is announced");
+            });
             lifecycle.phase()
         }
     });
