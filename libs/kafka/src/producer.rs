@@ -72,17 +72,26 @@ struct Inner {
 
 struct ReportContext {
     on_report: Box<dyn Fn(Report) + Send + Sync>,
-    /// Reports given so far, by which a poll knows that there may be more.
-    reported: AtomicU64,
+    /// Events served so far, log lines among them, by which a poll knows that
+    /// there may be more.
+    served: AtomicU64,
+}
+
+impl ReportContext {
+    fn served(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl ClientContext for ReportContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log_line(level, facility, line);
+        self.served();
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         log_error(&error, reason);
+        self.served();
     }
 
     fn stats_raw(&self, _: &[u8]) {}
@@ -100,7 +109,7 @@ impl ProducerContext for ReportContext {
             Err((error, _)) => Err(ProduceError::from(error)),
         };
         (self.on_report)(Report { token, result });
-        self.reported.fetch_add(1, Ordering::Relaxed);
+        self.served();
     }
 }
 
@@ -115,7 +124,7 @@ impl Producer {
     ) -> Result<Self, ProducerError> {
         let context = ReportContext {
             on_report: Box::new(on_report),
-            reported: AtomicU64::new(0),
+            served: AtomicU64::new(0),
         };
         let client = settings
             .producer_config(profile)
@@ -161,11 +170,11 @@ impl Producer {
         if !timeout.is_zero() {
             self.0.client.poll(timeout);
         }
-        let reported = &self.0.client.context().reported;
+        let served = &self.0.client.context().served;
         loop {
-            let before = reported.load(Ordering::Relaxed);
+            let before = served.load(Ordering::Relaxed);
             self.0.client.poll(Duration::ZERO);
-            if reported.load(Ordering::Relaxed) == before {
+            if served.load(Ordering::Relaxed) == before {
                 return;
             }
         }
