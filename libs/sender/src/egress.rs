@@ -14,6 +14,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::failure::FailureReason;
+
 pub use address::{Forbidden, verdict};
 
 /// The longest URL taken, in bytes.
@@ -61,6 +63,17 @@ pub enum UrlError {
     /// Not a name that TLS can verify.
     #[error("the host is not a valid TLS server name")]
     ServerName(#[source] rustls::pki_types::InvalidDnsNameError),
+}
+
+impl UrlError {
+    /// What an attempt to such a URL would be called.
+    #[must_use]
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            Self::Forbidden(_) => FailureReason::ForbiddenAddress,
+            _ => FailureReason::InvalidRequest,
+        }
+    }
 }
 
 impl EgressPolicy {

@@ -11,7 +11,9 @@ pub mod config;
 mod connect;
 mod destination;
 pub mod egress;
+mod exchange;
 pub mod failure;
+mod held;
 mod http1;
 mod http2;
 mod io;
@@ -22,6 +24,7 @@ pub mod retry_after;
 mod sender;
 pub mod signing;
 pub mod tls;
+mod trace;
 
 pub use config::SenderConfig;
 pub use destination::Destination;

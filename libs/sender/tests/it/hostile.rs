@@ -185,7 +185,13 @@ fn floods_end_by_a_limit_long_before_the_deadline() {
         let one_header = format!("x-a: {}\r\n", "a".repeat(1000)).into_bytes();
         let hint = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".repeat(100);
         let extension = b"a=b;".repeat(1000);
-        let cases: [(&str, &'static [u8], Vec<u8>, &[&str]); 4] = [
+        type Flood = (
+            &'static str,
+            &'static [u8],
+            Vec<u8>,
+            &'static [&'static str],
+        );
+        let cases: [Flood; 4] = [
             (
                 "endless head",
                 b"HTTP/1.1 200 OK\r\n",

@@ -1,5 +1,10 @@
 //! The sender against receivers on the loopback, friendly and hostile.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers outside of test functions are tests too"
+)]
+
 mod egress;
 mod hostile;
 mod http1;
