@@ -25,12 +25,14 @@ fn context() -> (ServiceContext, Arc<TestClock>) {
     (context.unwrap(), clock)
 }
 
+/// Above the server's header timeout (2 s), below its connection timeout
+/// (10 s), so that the one cannot stand in for the other.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// Sends `request` as it is and returns the whole answer.
 fn exchange(to: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(to).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -40,6 +42,7 @@ fn exchange(to: SocketAddr, request: &str) -> String {
 fn get(to: SocketAddr, path: &str) -> (u16, String) {
     let answer = exchange(to, &format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("connection: close"), "{head}");
     (head[9..12].parse().unwrap(), body.to_owned())
 }
 
