@@ -15,6 +15,7 @@ mod flow;
 mod lost;
 mod rebalance;
 mod record;
+mod settle;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
@@ -25,15 +26,14 @@ use std::time::{Duration, Instant};
 use hooklane_kafka::config_feed::FeedEvent;
 use hooklane_kafka::consumer::{CommitToken, Committed, ConsumerError, GroupConsumer, Polled};
 use hooklane_kafka::error::ErrorKind;
-use hooklane_kafka::producer::{ProduceErrorKind, Report};
+use hooklane_kafka::record::TopicPartition;
 use hooklane_kafka::settings::ClientSettings;
 use hooklane_model::time::Clock;
 use hooklane_service::probes::Heartbeat;
 
 use crate::error::IngestError;
 use crate::metrics::Metrics;
-use crate::outbox::{Out, Outbox};
-use crate::poison;
+use crate::outbox::Outbox;
 use crate::progress::Progress;
 use crate::view::View;
 pub(crate) use config::follow;
@@ -132,8 +132,7 @@ impl Intake {
         self.read_batch()?;
         self.settle()?;
         self.control_flow()?;
-        self.commit_when_due();
-        Ok(())
+        self.commit_when_due()
     }
 
     fn read_batch(&mut self) -> Result<(), IngestError> {
@@ -183,122 +182,15 @@ impl Intake {
         Ok(())
     }
 
-    /// Gives the producer what waits, and takes what it reports.
-    fn settle(&mut self) -> Result<(), IngestError> {
-        let full = self.parts.outbox.send();
-        if full && !self.queue_full {
-            self.parts.metrics.queue_full.inc();
-        }
-        self.queue_full = full;
-        let reports = self.parts.outbox.reports();
-        if reports.is_empty() {
+    fn commit_when_due(&mut self) -> Result<(), IngestError> {
+        let now = Instant::now();
+        if now < self.commit_at {
             return Ok(());
         }
-        let now = self.parts.clock.now();
-        for Report { token, result } in reports {
-            match result {
-                Ok(_) => {
-                    let sent = self.stored(token)?;
-                    let Some(sent) = sent else { continue };
-                    let metrics = &self.parts.metrics;
-                    if let Some(targets) = sent.targets {
-                        metrics.envelopes.inc();
-                        metrics.matched_deliveries.add(targets as u64);
-                        metrics
-                            .event_seconds
-                            .observe_duration(now.since(sent.event_at));
-                    }
-                }
-                Err(error) => self.refused(token, error)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn stored(&mut self, token: usize) -> Result<Option<crate::progress::Sent>, IngestError> {
-        let place = self.progress.sent(token).map(|sent| sent.partition.clone());
-        self.progress.stored(token).map_err(|source| {
-            let (topic, partition) =
-                place.map_or_else(Default::default, |tp| (tp.topic.to_string(), tp.partition));
-            IngestError::Progress {
-                topic,
-                partition,
-                source,
-            }
-        })
-    }
-
-    /// A record that is too large becomes a note of where it lies; anything
-    /// else that is permanent stops the process, which repeats it when a
-    /// person has seen to it.
-    fn refused(
-        &mut self,
-        token: usize,
-        error: hooklane_kafka::producer::ProduceError,
-    ) -> Result<(), IngestError> {
-        self.parts.metrics.produce_errors.inc();
-        let Some(sent) = self.progress.sent(token).cloned() else {
-            return Ok(());
-        };
+        self.commit_at = now + COMMIT_EVERY;
         if let Some(fatal) = self.parts.outbox.fatal_error() {
             return Err(IngestError::ProducerFatal(fatal));
         }
-        // A note of coordinates alone always fits.
-        let bare_note = sent.targets.is_none() && sent.bytes == 0;
-        if error.kind != ProduceErrorKind::TooLarge || bare_note {
-            let (topic, partition) = (sent.partition.topic.to_string(), sent.partition.partition);
-            return Err(IngestError::Produce {
-                topic,
-                partition,
-                offset: sent.offset,
-                source: error,
-            });
-        }
-        let what = if sent.targets.is_some() {
-            "its envelope"
-        } else {
-            "it, unreadable as it is,"
-        };
-        let reason = format!(
-            "too_large: {what} does not fit into the topic ({error}); raise \
-             ingest.source_record_bytes_max and the topics' max.message.bytes"
-        );
-        let (topic, partition, offset) = (
-            &*sent.partition.topic,
-            sent.partition.partition,
-            sent.offset,
-        );
-        tracing::error!(
-            topic,
-            partition,
-            offset,
-            reason,
-            "a record is too large to be passed on"
-        );
-        let note = poison::unreadable(
-            &sent.partition,
-            sent.offset,
-            &reason,
-            self.parts.clock.now(),
-        );
-        self.progress.replace_by_note(token);
-        self.parts.outbox.put(
-            token,
-            Out::Note {
-                partition,
-                note,
-                value: None,
-            },
-        );
-        Ok(())
-    }
-
-    fn commit_when_due(&mut self) {
-        let now = Instant::now();
-        if now < self.commit_at {
-            return;
-        }
-        self.commit_at = now + COMMIT_EVERY;
         self.show();
         // An answer that never comes must not end committing.
         let open = self
@@ -309,12 +201,10 @@ impl Intake {
             let offsets = self.progress.to_commit();
             self.commit = self.send_commit(&offsets);
         }
+        Ok(())
     }
 
-    fn send_commit(
-        &mut self,
-        offsets: &[(hooklane_kafka::record::TopicPartition, i64)],
-    ) -> Option<(CommitToken, Instant)> {
+    fn send_commit(&mut self, offsets: &[(TopicPartition, i64)]) -> Option<(CommitToken, Instant)> {
         if offsets.is_empty() {
             return None;
         }

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hooklane_kafka::record::{RecordTimestamp, TimestampKind};
-use hooklane_model::resource::StartFrom;
+use hooklane_model::lane::stable_hash;
+use hooklane_model::resource::{KeyRule, StartFrom, TenantRule};
 use proptest::prelude::*;
 use serde_json::json;
 

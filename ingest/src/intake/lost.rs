@@ -56,6 +56,16 @@ impl Intake {
 
     fn note_one(&mut self, lost: &Lost) -> Result<(), IngestError> {
         let tp = &lost.partition;
+        if self
+            .progress
+            .done(tp)
+            .is_some_and(|(done, _)| done == lost.low)
+        {
+            // Noted already, and the client had not got there yet when it
+            // looked at all its partitions again. Nothing was read since.
+            self.parts.consumer.seek(tp, lost.low)?;
+            return Ok(());
+        }
         let before = lost.low - 1;
         self.progress.claim(tp.clone(), before);
         let mut parts = 0;
