@@ -99,11 +99,9 @@ fn check_topics(catalog: &Catalog, documents: &[Document], prefix: &str, problem
         return;
     }
     let stored = catalog.documents().into_iter();
-    // What a document of the file replaces does not count.
-    let kept = stored
+    let mut readers: BTreeMap<String, String> = stored
         .filter_map(|(_, document)| sources(document))
-        .filter(|(_, name)| asked.iter().all(|(_, other)| other != name));
-    let mut readers: BTreeMap<String, String> = kept.collect();
+        .collect();
     for (topic, name) in asked {
         let key = source_key(&name);
         if !prefix.is_empty() && topic.starts_with(prefix) {
