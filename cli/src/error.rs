@@ -1,0 +1,111 @@
+//! Why a command failed, and with which exit code.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use hooklane_kafka::config_writer::WriterError;
+use hooklane_kafka::scan::ScanError;
+use hooklane_kafka::table::TableError;
+use hooklane_kafka::topics::TopicsError;
+use hooklane_model::plan::{PlanError, ProblemKind};
+use hooklane_service::config::ConfigErrors;
+use thiserror::Error;
+
+use crate::exit;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The command line is well-formed and makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The settings of the cluster are wrong.
+    #[error("the configuration is not usable\n{0}")]
+    Config(ConfigErrors),
+    /// Files could not be read, or hold what is no manifest; one line each.
+    #[error("nothing was done\n{}", .0.join("\n"))]
+    Files(Vec<String>),
+    /// What was asked for is refused.
+    #[error("nothing was done\n{0}")]
+    Plan(PlanError),
+    /// There is no such resource.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// Stored records that this release cannot read are not written over.
+    #[error("nothing was done, for what is stored cannot be read by this release\n{}", .0.join("\n"))]
+    Unreadable(Vec<String>),
+    /// The config topic is not there.
+    #[error("topic {topic} is missing, run `hooklane topics create`")]
+    NoConfigTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The configuration could not be read.
+    #[error("the configuration cannot be read")]
+    Read(#[source] TableError),
+    /// The configuration was not read to its end in time.
+    #[error("the configuration was not read to its end within {waited:?}")]
+    Slow {
+        /// How long it was tried.
+        waited: Duration,
+    },
+    /// The configuration could not be written.
+    #[error("the configuration cannot be written")]
+    Write(#[source] WriterError),
+    /// Others kept writing.
+    #[error("other writers took over {tries} times in a row; nothing was done, try again")]
+    Busy {
+        /// How often it was tried.
+        tries: usize,
+    },
+    /// Topics could not be looked at or created.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// Topics could not be read.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The output could not be written.
+    #[error("the output cannot be written")]
+    Output(#[from] io::Error),
+    /// A document could not be shown as YAML.
+    #[error("a document cannot be shown as YAML")]
+    Yaml(#[from] serde_norway::Error),
+}
+
+impl CliError {
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => exit::USAGE,
+            Self::Config(_) => exit::CONFIG,
+            Self::NotFound(_) => exit::NOT_FOUND,
+            Self::Plan(error) => match error.kind() {
+                ProblemKind::Conflict => exit::CONFLICT,
+                ProblemKind::NotFound => exit::NOT_FOUND,
+                ProblemKind::Invalid => exit::FAILURE,
+            },
+            _ => exit::FAILURE,
+        }
+    }
+
+    /// Whether it is only that nobody reads the output any more.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The error and all its causes, on one line where it is one.
+    #[must_use]
+    pub fn full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(next) = cause {
+            text.push_str(": ");
+            text.push_str(&next.to_string());
+            cause = next.source();
+        }
+        text
+    }
+}

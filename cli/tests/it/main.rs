@@ -1,0 +1,8 @@
+//! The command against the embedded broker, through the library.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod books;
+mod resources;
+mod support;
