@@ -147,7 +147,7 @@ pub fn produce(bootstrap: &str, topic: &str, records: &[ToolRecord]) -> anyhow::
     let mut input = tempfile::tempfile()?;
     input.write_all(lines.as_bytes())?;
     std::io::Seek::rewind(&mut input)?;
-    run(command.stdin(input)).map(|_| ())
+    run("the console producer", command.stdin(input)).map(|_| ())
 }
 
 /// Reads the first `n` records of a topic with Kafka's console consumer.
@@ -174,7 +174,7 @@ pub fn consume(bootstrap: &str, topic: &str, n: usize) -> anyhow::Result<Vec<Too
     ] {
         command.args(["--property", &format!("{name}={value}")]);
     }
-    let text = run(&mut command)?;
+    let text = run("the console consumer", &mut command)?;
     let records: Vec<_> = text
         .lines()
         .map(ToolRecord::from_line)
@@ -187,7 +187,7 @@ pub fn consume(bootstrap: &str, topic: &str, n: usize) -> anyhow::Result<Vec<Too
     Ok(records)
 }
 
-fn run(command: &mut Command) -> anyhow::Result<String> {
+fn run(name: &str, command: &mut Command) -> anyhow::Result<String> {
     let child = watchdog::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let id = child.id();
     let output = child.wait_with_output();
@@ -196,11 +196,6 @@ fn run(command: &mut Command) -> anyhow::Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     // The producer exits with 0 even if a send failed; it logs that as an error.
     let failed = !output.status.success() || errors.contains("ERROR");
-    ensure!(
-        !failed,
-        "{:?} ended with {}: {errors}",
-        command.get_args(),
-        output.status
-    );
+    ensure!(!failed, "{name} ended with {}: {errors}", output.status);
     Ok(String::from_utf8(output.stdout)?)
 }
