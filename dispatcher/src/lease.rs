@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::core::Mono;
 
 /// What the lease ends before the session does: answers on their way, and the
-/// request that is just being written.
+/// request that is just being written. A short session gives a third of itself.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// The lease of this process, read by workers in the same poll that writes a
@@ -29,7 +29,8 @@ impl Lease {
     /// A lease that has not begun, for a group whose sessions last `session`
     /// and whose members must poll every `max_poll`.
     pub(crate) fn new(session: Duration, max_poll: Duration) -> Self {
-        let length = session.min(max_poll).saturating_sub(MARGIN);
+        let believed = session.min(max_poll);
+        let length = believed.saturating_sub(MARGIN.min(believed / 3));
         Self {
             until: Arc::default(),
             length,
@@ -68,5 +69,12 @@ mod tests {
         assert_eq!(lease.until(), at(140));
         lease.end();
         assert_eq!(lease.until(), Mono(0));
+    }
+
+    #[test]
+    fn a_short_session_still_gives_a_lease_shorter_than_itself() {
+        let lease = Lease::new(Duration::from_secs(6), Duration::from_secs(60));
+        lease.renew(Mono(1_000_000_000));
+        assert_eq!(lease.until(), Mono(5_000_000_000));
     }
 }

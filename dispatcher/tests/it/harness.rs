@@ -1,0 +1,327 @@
+//! A dispatcher on a thread, its broker, its configuration, its receiver.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hooklane_dispatcher::{Config, DispatcherError, Environment};
+use hooklane_kafka::config_writer::ConfigWriter;
+use hooklane_kafka::embedded::EmbeddedBroker;
+use hooklane_kafka::producer::{Outgoing, Producer};
+use hooklane_kafka::record::{Record, TopicPartition};
+use hooklane_kafka::scan::{group_offsets, scan};
+use hooklane_kafka::settings::{ClientSettings, Profile};
+use hooklane_kafka::topics::{
+    SOURCE_RECORD_BYTES, TopicCheck, TopicPlan, internal_topics, record_bytes_max,
+};
+use hooklane_model::envelope::{Chunk, Envelope, EventHead, Origin, SourcePosition, Target};
+use hooklane_model::id::{DeliveryId, EndpointUid, SubscriptionUid};
+use hooklane_model::lane::{Lane, lane_of};
+use hooklane_model::plan::{self, Given};
+use hooklane_model::resource::parse_yaml;
+use hooklane_model::time::{Clock, UnixMillis};
+use hooklane_model::topic::TopicNames;
+use hooklane_service::clock::SystemClock;
+use hooklane_service::config::{CommonConfig, Keys};
+use hooklane_service::lifecycle::Shutdown;
+use hooklane_service::run::ServiceContext;
+use hooklane_test_support::{Receiver, Scrape, wait_for, wait_until};
+use serde_json::{Value, json};
+
+/// How long anything may take. Generous: two busy cores.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+const LANES: NonZeroU16 = NonZeroU16::new(4).expect("not zero");
+
+pub(crate) struct Harness {
+    broker: EmbeddedBroker,
+    settings: ClientSettings,
+    pub(crate) names: TopicNames,
+    pub(crate) receiver: Receiver,
+    endpoints: BTreeMap<String, EndpointUid>,
+    producer: Producer,
+    produced: AtomicU64,
+    acked: Arc<AtomicI64>,
+    running: Running,
+}
+
+struct Running {
+    shutdown: Shutdown,
+    context: ServiceContext,
+    thread: Option<JoinHandle<Result<(), DispatcherError>>>,
+}
+
+impl Harness {
+    /// A dispatcher with one endpoint per path of its receiver, which tries
+    /// again once, after a second.
+    pub(crate) fn start(paths: &[&str]) -> Self {
+        Self::start_with(json!(["1s"]), paths)
+    }
+
+    pub(crate) fn start_with(schedule: Value, paths: &[&str]) -> Self {
+        let names = TopicNames::default();
+        let plan = TopicPlan {
+            lanes: LANES,
+            replication: 1,
+            record_bytes_max: record_bytes_max(SOURCE_RECORD_BYTES),
+        };
+        let broker = EmbeddedBroker::start(&internal_topics(&names, &plan)).unwrap();
+        let settings = broker.settings("test").unwrap();
+        let receiver = Receiver::start().unwrap();
+        let endpoints = apply(&settings, &names, &receiver, (&schedule, paths));
+        let acked = Arc::new(AtomicI64::new(0));
+        let count = acked.clone();
+        let producer = Producer::new(&settings, &Profile::default(), move |report| {
+            report.result.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let running = Running::start(&settings);
+        Self {
+            broker,
+            settings,
+            names,
+            receiver,
+            endpoints,
+            producer: producer.unwrap(),
+            produced: AtomicU64::new(0),
+            acked,
+            running,
+        }
+    }
+
+    /// The lane of a path's endpoint.
+    pub(crate) fn lane(&self, path: &str) -> Lane {
+        lane_of(self.endpoints[path], LANES)
+    }
+
+    /// The lanes of two paths; the harness chose uids for which they differ.
+    pub(crate) fn two_lanes(&self, one: &str, other: &str) -> (Lane, Lane) {
+        let lanes = (self.lane(one), self.lane(other));
+        assert_ne!(lanes.0, lanes.1);
+        lanes
+    }
+
+    /// Writes one event for the endpoints of these paths: an envelope a lane.
+    pub(crate) fn produce(&self, payload: &[u8], paths: &[&str], attempt: u16) {
+        let n = self.produced.fetch_add(1, Ordering::SeqCst);
+        let mut by_lane: BTreeMap<Lane, Vec<Target>> = BTreeMap::new();
+        for (i, path) in paths.iter().enumerate() {
+            let target = Target {
+                delivery: DeliveryId(u128::from(n) << 8 | i as u128),
+                endpoint: self.endpoints[*path],
+                subscription: SubscriptionUid(i as u128 + 1),
+                attempt,
+                due: UnixMillis(0),
+                delayed_at: UnixMillis(0),
+                spills: 0,
+            };
+            by_lane.entry(self.lane(path)).or_default().push(target);
+        }
+        for (lane, targets) in by_lane {
+            let envelope = Envelope {
+                origin: Origin::Ingest { run: 1 },
+                event: EventHead {
+                    id: n.to_string(),
+                    content_type: Some("application/json".to_owned()),
+                    ..EventHead::default()
+                },
+                position: SourcePosition::default(),
+                chunk: Chunk { index: 0, count: 1 },
+                config: hooklane_model::envelope::ConfigStamp::default(),
+                first_seen: SystemClock.now(),
+                targets,
+            };
+            self.produce_raw(lane, &envelope.encode(payload));
+        }
+    }
+
+    /// Writes a record to a lane and waits until it is stored.
+    pub(crate) fn produce_raw(&self, lane: Lane, value: &[u8]) {
+        let before = self.acked.load(Ordering::SeqCst);
+        let topic = self.names.deliveries();
+        let record = Outgoing {
+            topic: &topic,
+            partition: Some(lane.partition()),
+            key: None,
+            value: Some(value),
+            headers: &[],
+            timestamp: None,
+        };
+        self.producer.send(&record, 0).unwrap();
+        assert!(self.producer.flush(DEADLINE));
+        assert_eq!(self.acked.load(Ordering::SeqCst), before + 1);
+    }
+
+    /// All records of a topic, now.
+    pub(crate) fn scan(&self, topic: &str) -> Vec<Record> {
+        let mut records = Vec::new();
+        let topics = [topic.to_owned()];
+        scan(&self.settings, &topics, DEADLINE, &mut |record| {
+            records.push(record)
+        })
+        .unwrap();
+        records
+    }
+
+    /// All records of a topic, once there are `n`.
+    pub(crate) fn wait_records(&self, topic: &str, n: usize) -> Vec<Record> {
+        wait_for(&format!("{n} records in {topic}"), DEADLINE, || {
+            Some(self.scan(topic)).filter(|records| records.len() >= n)
+        })
+        .unwrap()
+    }
+
+    /// The committed offset of a lane.
+    pub(crate) fn committed(&self, lane: Lane) -> Option<i64> {
+        let at = TopicPartition::new(self.names.deliveries(), lane.partition());
+        let group = format!("{}dispatcher", self.names.prefix());
+        let offsets =
+            group_offsets(&self.settings, &group, &[self.names.deliveries()], DEADLINE).unwrap();
+        offsets.get(&at).copied()
+    }
+
+    /// Waits until everything in the lanes is settled and committed.
+    pub(crate) fn wait_committed(&self) {
+        let records = self.scan(&self.names.deliveries());
+        wait_until("all lanes committed", DEADLINE, || {
+            (0..LANES.get()).map(Lane).all(|lane| {
+                let end = records
+                    .iter()
+                    .filter(|r| r.partition == lane.partition())
+                    .count();
+                self.committed(lane).unwrap_or(0) >= i64::try_from(end).unwrap()
+            })
+        })
+        .unwrap();
+    }
+
+    /// Waits until a metric has a value.
+    pub(crate) fn wait_metric(&self, name: &str, value: f64) {
+        wait_until(&format!("{name} = {value}"), DEADLINE, || {
+            let text = self.running.context.metrics.render().unwrap();
+            (Scrape::parse(&text).unwrap().sum(name, &[]) - value).abs() < 1e-9
+        })
+        .unwrap();
+    }
+
+    /// Ends the dispatcher in order and starts another.
+    pub(crate) fn restart(&mut self) {
+        self.running.stop();
+        self.running = Running::start(&self.settings);
+    }
+
+    /// Ends the dispatcher in order; it must end well.
+    pub(crate) fn stop(mut self) {
+        self.running.stop();
+        drop(self.broker);
+    }
+}
+
+impl Running {
+    fn start(settings: &ClientSettings) -> Self {
+        let sections: Vec<_> = CommonConfig::SECTIONS
+            .iter()
+            .chain(Config::SECTIONS)
+            .copied()
+            .collect();
+        let mut keys = Keys::new(&sections)
+            .given("kafka.brokers", settings.brokers.clone())
+            .given("egress.allow_cidrs", "127.0.0.0/8")
+            .given("egress.allow_http", "true")
+            .given("metrics.listen", "127.0.0.1:0");
+        for (key, value) in &settings.properties {
+            keys = keys.given(&format!("kafka.properties.{key}"), value.clone());
+        }
+        let common = CommonConfig::read(&mut keys);
+        let config = Config::read(&mut keys, &common);
+        keys.finish().unwrap();
+        let shutdown = Shutdown::new();
+        let context = ServiceContext::new(
+            "hooklane-dispatcher",
+            "dispatcher",
+            common,
+            shutdown.clone(),
+        );
+        let context = context.unwrap();
+        let inside = context.clone();
+        let environment = Environment {
+            topic_check: TopicCheck::PartitionsOnly,
+            seed: Some(1),
+        };
+        let thread =
+            std::thread::spawn(move || hooklane_dispatcher::run(inside, &config, &environment));
+        let running = Self {
+            shutdown,
+            context,
+            thread: Some(thread),
+        };
+        wait_until("the dispatcher is ready", DEADLINE, || {
+            running.thread.as_ref().is_some_and(JoinHandle::is_finished)
+                || running.context.probes.missing().is_empty()
+        })
+        .unwrap();
+        running
+    }
+
+    fn stop(&mut self) {
+        self.shutdown.request("test");
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}
+
+fn apply(
+    settings: &ClientSettings,
+    names: &TopicNames,
+    receiver: &Receiver,
+    (schedule, paths): (&Value, &[&str]),
+) -> BTreeMap<String, EndpointUid> {
+    let documents: Vec<String> = paths
+        .iter()
+        .map(|path| {
+            json!({
+                "apiVersion": "hooklane/v1",
+                "kind": "Endpoint",
+                "metadata": {"tenant": "t", "name": path.trim_start_matches('/')},
+                "spec": {
+                    "url": receiver.url(path),
+                    "retry": {"schedule": schedule, "jitter": 0.0},
+                    "timeout": "5s",
+                },
+            })
+            .to_string()
+        })
+        .collect();
+    let documents = parse_yaml(&documents.join("\n---\n")).unwrap();
+    let mut writer = ConfigWriter::open(settings, names, DEADLINE).unwrap();
+    // Uids in different lanes for different paths, whatever the hash says.
+    let mut next = 0u128;
+    let mut new_uid = || {
+        next += 1;
+        while lane_of(EndpointUid(next), LANES).0 != u16::try_from(next % 4).unwrap() {
+            next += 4;
+        }
+        next
+    };
+    let mut given = Given {
+        now: SystemClock.now(),
+        topic_prefix: names.prefix(),
+        start_offsets: &BTreeMap::new(),
+        new_uid: &mut new_uid,
+    };
+    let plan = plan::apply(writer.catalog(), documents, &mut given).unwrap();
+    let writes: Vec<_> = plan
+        .writes
+        .into_iter()
+        .map(|(key, value)| (key.into_bytes(), value))
+        .collect();
+    writer.write(&writes).unwrap();
+    let uid_of = |change: &plan::PlannedChange| {
+        let meta = change.document.manifest.meta();
+        (format!("/{}", meta.name), EndpointUid(meta.uid))
+    };
+    plan.changes.iter().map(uid_of).collect()
+}
