@@ -1,6 +1,11 @@
 //! The dispatcher as a whole, against the embedded broker and a receiver with
 //! faults. What is said about Kafka itself is tested in e2e, on a real one.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests end a test by panicking, as the tests do"
+)]
+
 mod harness;
 
 use std::time::Duration;
