@@ -180,6 +180,26 @@ fn what_is_due_does_not_wait_for_the_end_of_its_rung() {
 }
 
 #[test]
+fn an_append_time_in_the_future_counts_as_now() {
+    let mut schedule = owning(Rung::M1);
+    let value = frame(vec![target(1, T0, now(200_000).wall)]);
+    let appended = now(7_200_000).wall;
+    let read = RecordRead {
+        at: at(Rung::M1),
+        offset: 0,
+        appended,
+        value: Some(value),
+    };
+    schedule.record(&read, now(0));
+    schedule.tick(now(60_000));
+    assert_eq!(
+        produces(&mut schedule).len(),
+        1,
+        "hops on when its rung has ended"
+    );
+}
+
+#[test]
 fn a_full_queue_pauses_once_and_resumes_at_a_quarter() {
     let mut schedule = owning(Rung::S15);
     let full = i64::try_from(QUEUE_RECORDS_MAX).unwrap();

@@ -153,3 +153,29 @@ fn a_restart_in_between_loses_nothing() {
     let total: usize = counts.values().sum();
     assert!(total - 300 <= before, "a third start repeats nothing");
 }
+
+/// Goal: partitions move between two schedulers while records wait, and back,
+/// and nothing is lost or early. Repeats are only what the tail's watermark
+/// had not passed.
+#[test]
+fn partitions_that_move_take_their_deliveries_along() {
+    let (broker, settings) = broker();
+    let first = Running::start(&broker);
+    first.wait_for_metric("hooklane_retry_partitions", 96.0);
+    let deliveries = for_the_tail(0..300);
+    write(&settings, &written(&deliveries));
+    first.wait_for_metric("hooklane_retry_tail_records", 1.0);
+    let second = Running::start(&broker);
+    second.wait_for_metric("hooklane_retry_partitions", 48.0);
+    first.stop();
+    let mut sink = Sink::new(&settings, &names().deliveries());
+    let mut seen = std::collections::BTreeSet::new();
+    until("all deliveries", || {
+        if let Some(record) = sink.next() {
+            seen.insert(check(&record, &deliveries));
+        }
+        (seen.len() == 300).then_some(())
+    });
+    second.wait_for_metric("hooklane_retry_partitions", 96.0);
+    second.stop();
+}
