@@ -115,6 +115,12 @@ fn records_without_cloudevents_are_named_by_their_place() {
     let event = decode(&text, &spec(Format::Auto)).unwrap();
     assert_eq!(event.head.content_type.as_deref(), Some("text/plain"));
     assert_eq!(event.document().data(), None);
+    let mut headers = BINARY.to_vec();
+    headers.retain(|(name, _)| *name != "content-type");
+    headers.push(("content-type", "text/plain"));
+    let text = record(&headers, Some("{}"));
+    let event = decode(&text, &spec(Format::Auto)).unwrap();
+    assert_eq!(event.document().data(), None, "data that is not JSON");
     // CloudEvents headers on a source that is declared to be something else.
     let head = decode(&record(BINARY, Some("{}")), &spec(Format::Json))
         .unwrap()
