@@ -18,7 +18,6 @@ const FOREIGN: &[&str] = &[
     "dispatcher",
     "egress",
     "retry_scheduler",
-    "scheduler",
 ];
 
 /// How long one answer of the brokers may take.

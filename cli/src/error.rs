@@ -42,8 +42,14 @@ pub enum CliError {
         topic: String,
     },
     /// The configuration could not be read.
-    #[error("the configuration cannot be read")]
-    Read(#[source] TableError),
+    #[error("the configuration cannot be read from {brokers}")]
+    Read {
+        /// The brokers asked.
+        brokers: String,
+        /// Why.
+        #[source]
+        source: TableError,
+    },
     /// The configuration was not read to its end in time.
     #[error("the configuration was not read to its end within {waited:?}")]
     Slow {
@@ -51,8 +57,14 @@ pub enum CliError {
         waited: Duration,
     },
     /// The configuration could not be written.
-    #[error("the configuration cannot be written")]
-    Write(#[source] WriterError),
+    #[error("the configuration cannot be written to {brokers}")]
+    Write {
+        /// The brokers asked.
+        brokers: String,
+        /// Why.
+        #[source]
+        source: WriterError,
+    },
     /// Others kept writing.
     #[error("other writers took over {tries} times in a row; nothing was done, try again")]
     Busy {

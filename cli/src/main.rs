@@ -18,7 +18,12 @@ fn main() -> ExitCode {
     };
     let code = match parse(std::env::args_os(), &mut io) {
         Ok(command) => {
-            let level = if command.verbose { "debug" } else { "warn" };
+            // What the client warns of is tried again, or comes back as the error.
+            let level = if command.verbose {
+                "debug"
+            } else {
+                "warn,librdkafka=off"
+            };
             let section = LogSection {
                 level: level.to_owned(),
                 format: LogFormat::Text,

@@ -68,8 +68,12 @@ impl Stored {
 pub fn load(cluster: &Cluster) -> Result<Stored, CliError> {
     let config = cluster.names.config();
     let topics = [config.clone(), cluster.names.status()];
+    let failed = |source| CliError::Read {
+        brokers: cluster.settings.brokers.clone(),
+        source,
+    };
     let name = format!("{}reader", cluster.names.prefix());
-    let mut reader = TableReader::new(&cluster.settings, &name, &topics).map_err(CliError::Read)?;
+    let mut reader = TableReader::new(&cluster.settings, &name, &topics).map_err(failed)?;
     let mut stored = Stored {
         catalog: Catalog::with_documents(),
         problems: Vec::new(),
@@ -96,14 +100,14 @@ pub fn load(cluster: &Cluster) -> Result<Stored, CliError> {
                 ErrorKind::UnknownTopic => {
                     return Err(CliError::NoConfigTopic { topic: config });
                 }
-                ErrorKind::Unauthorized | ErrorKind::Fatal => return Err(CliError::Read(error)),
+                ErrorKind::Unauthorized | ErrorKind::Fatal => return Err(failed(error)),
                 _ => last_error = Some(error),
             },
             None => {}
         }
         if Instant::now() >= end {
             return Err(match last_error {
-                Some(error) => CliError::Read(error),
+                Some(error) => failed(error),
                 None => CliError::Slow { waited: PATIENCE },
             });
         }
@@ -119,12 +123,16 @@ pub fn write(
     cluster: &Cluster,
     make: &mut dyn FnMut(&Catalog) -> Result<Plan, CliError>,
 ) -> Result<Plan, CliError> {
+    let failed = |source| CliError::Write {
+        brokers: cluster.settings.brokers.clone(),
+        source,
+    };
     for _ in 0..TRIES {
         let opened = ConfigWriter::open(&cluster.settings, &cluster.names, PATIENCE);
         let mut writer = match opened {
             Ok(writer) => writer,
             Err(WriterError::Fenced) => continue,
-            Err(error) => return Err(CliError::Write(error)),
+            Err(error) => return Err(failed(error)),
         };
         let plan = make(writer.catalog())?;
         let entries: Vec<Entry> = plan
@@ -135,7 +143,7 @@ pub fn write(
         match writer.write(&entries) {
             Ok(_) => return Ok(plan),
             Err(WriterError::Fenced) => {}
-            Err(error) => return Err(CliError::Write(error)),
+            Err(error) => return Err(failed(error)),
         }
     }
     Err(CliError::Busy { tries: TRIES })
