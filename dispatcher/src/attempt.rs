@@ -47,7 +47,17 @@ pub(crate) struct Attempts {
 /// The connections of a worker's endpoints, by endpoint and generation: a
 /// changed URL starts with connections of its own.
 #[derive(Default)]
-pub(crate) struct Destinations(HashMap<EndpointUid, (u64, Rc<Destination>)>);
+pub(crate) struct Destinations(HashMap<EndpointUid, Used>);
+
+struct Used {
+    generation: u64,
+    at: Mono,
+    destination: Rc<Destination>,
+}
+
+/// How long the connections of an endpoint without attempts are remembered;
+/// idle ones are closed before that, so this bounds the table, not sockets.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 impl Destinations {
     /// The destination of an endpoint as configured now.
@@ -55,19 +65,30 @@ impl Destinations {
         &mut self,
         sender: &Sender,
         endpoint: &Endpoint,
+        now: Mono,
     ) -> Result<Rc<Destination>, &'static str> {
         let generation = endpoint.meta.generation;
-        if let Some((known, destination)) = self.0.get(&endpoint.uid())
-            && *known == generation
-        {
-            return Ok(destination.clone());
+        let known = self.0.get_mut(&endpoint.uid());
+        if let Some(used) = known.filter(|used| used.generation == generation) {
+            used.at = now;
+            return Ok(used.destination.clone());
         }
-        let made = sender.destination(&endpoint.spec.url).map_err(|error| {
+        let destination = sender.destination(&endpoint.spec.url).map_err(|error| {
             tracing::warn!(endpoint = %endpoint.uid(), %error, "the endpoint's URL cannot be called");
             "invalid_url"
         })?;
-        self.0.insert(endpoint.uid(), (generation, made.clone()));
-        Ok(made)
+        let used = Used {
+            generation,
+            at: now,
+            destination: destination.clone(),
+        };
+        self.0.insert(endpoint.uid(), used);
+        Ok(destination)
+    }
+
+    /// Forgets endpoints that nothing was sent to for long.
+    pub(crate) fn forget_unused(&mut self, now: Mono) {
+        self.0.retain(|_, used| now.since(used.at) < FORGET_AFTER);
     }
 
     /// Lets an endpoint's connections go.

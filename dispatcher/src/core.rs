@@ -405,11 +405,11 @@ impl Core {
         !self.deliveries.is_empty()
     }
 
-    /// The offset to commit for each lane.
-    pub fn watermarks(&self) -> impl Iterator<Item = (Lane, i64)> + '_ {
+    /// The offset to commit for each lane, and the claim it holds for.
+    pub fn watermarks(&self) -> impl Iterator<Item = (Lane, Epoch, i64)> + '_ {
         self.lanes
             .iter()
-            .map(|(lane, state)| (*lane, state.tracker.watermark()))
+            .map(|(lane, state)| (*lane, state.epoch, state.tracker.watermark()))
     }
 
     /// What is held now, for metrics.

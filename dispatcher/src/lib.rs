@@ -26,5 +26,6 @@ mod token;
 mod worker;
 
 pub use config::Config;
+pub use metrics::register_families;
 pub use owner::OwnerError;
 pub use service::{DispatcherError, Environment, run};

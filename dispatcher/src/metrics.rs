@@ -160,6 +160,21 @@ fn rung_names() -> Vec<&'static str> {
     Rung::ALL.iter().map(|rung| rung.name()).collect()
 }
 
+/// Registers every family, for the reference of all metrics.
+///
+/// # Errors
+/// A name that `registry` has already.
+pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
+    let config = Config {
+        queue_wait: Duration::ZERO,
+        slots: 0,
+        memory: 0,
+        workers: 0,
+        egress: hooklane_sender::EgressPolicy::default(),
+    };
+    Metrics::register(registry, &config).map(drop)
+}
+
 impl Metrics {
     pub(crate) fn register(r: &Registry, config: &Config) -> Result<Self, MetricsError> {
         let closed: Vec<&str> = CloseReason::ALL

@@ -277,7 +277,8 @@ impl Owner {
         let mut offsets = Vec::with_capacity(self.lanes.len());
         for (lane, owned) in &mut self.lanes {
             let worker = usize::from(lane.0) % self.parts.workers.len();
-            let shown = self.parts.workers[worker].board.watermark(*lane);
+            let board = &self.parts.workers[worker].board;
+            let shown = board.watermark(*lane, owned.epoch);
             // A worker that has just been told of a lane shows nothing yet.
             owned.committed = owned.committed.max(shown.unwrap_or(owned.committed));
             let partition = TopicPartition::new(self.topic.clone(), lane.partition());

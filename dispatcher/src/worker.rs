@@ -277,11 +277,15 @@ impl Worker {
     }
 
     fn send(&mut self, order: SendOrder) {
+        let now = self.attempts.clocks.mono();
         self.parts
             .metrics
             .starting(&order, self.attempts.clocks.wall.now());
         let finished = self.finished.clone();
-        let destination = match self.destinations.of(&self.attempts.sender, &order.endpoint) {
+        let destination = match self
+            .destinations
+            .of(&self.attempts.sender, &order.endpoint, now)
+        {
             Ok(destination) => destination,
             Err(reason) => {
                 let result = invalid(reason, self.attempts.clocks.wall.now());
@@ -315,6 +319,7 @@ impl Worker {
         if now.since(self.maintained_at) >= MAINTENANCE {
             self.maintained_at = now;
             self.attempts.sender.maintain();
+            self.destinations.forget_unused(now);
         }
     }
 }

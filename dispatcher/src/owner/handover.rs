@@ -1,5 +1,6 @@
 //! Lanes coming and going.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hooklane_kafka::consumer::ConsumerError;
@@ -115,7 +116,7 @@ impl Owner {
         drain: Duration,
     ) -> Result<Vec<(TopicPartition, i64)>, OwnerError> {
         let deadline = self.parts.clocks.mono().after(drain);
-        let mut open = 0;
+        let mut open = BTreeSet::new();
         for partition in partitions {
             let Some(lane) = Lane::from_partition(partition.partition) else {
                 continue;
@@ -130,26 +131,25 @@ impl Owner {
                     .metrics
                     .lag
                     .remove(&partition.topic, partition.partition);
-                open += 1;
+                open.insert(lane);
             }
         }
-        let mut released = Vec::with_capacity(open);
+        let mut released = Vec::with_capacity(open.len());
         let give_up = deadline.after(SETTLE);
-        while released.len() < open && self.parts.clocks.mono() < give_up {
+        while !open.is_empty() && self.parts.clocks.mono() < give_up {
             self.parts.heartbeat.beat();
             // Settling needs the reports, and they come from this thread.
             self.parts.outbox.poll(Duration::from_millis(1));
             while let Ok(done) = self.parts.released.try_recv() {
-                let partition = TopicPartition::new(self.topic.clone(), done.lane.partition());
-                released.push((partition, done.watermark));
+                // One that was given up earlier may still be announced.
+                if open.remove(&done.lane) {
+                    let partition = TopicPartition::new(self.topic.clone(), done.lane.partition());
+                    released.push((partition, done.watermark));
+                }
             }
         }
-        if released.len() < open {
-            tracing::error!(
-                open,
-                released = released.len(),
-                "workers did not let go in time"
-            );
+        if !open.is_empty() {
+            tracing::error!(?open, "workers did not let these lanes go in time");
         }
         Ok(released)
     }

@@ -51,18 +51,19 @@ pub(crate) struct Board {
 
 #[derive(Debug, Default)]
 struct State {
-    watermarks: HashMap<Lane, i64>,
+    watermarks: HashMap<Lane, (Epoch, i64)>,
     /// Lanes whose next record a newer release wrote.
     too_new: HashSet<Lane>,
 }
 
 impl Board {
     /// Says whether more records are welcome, and what can be committed.
-    pub(crate) fn publish(&self, full: bool, watermarks: impl Iterator<Item = (Lane, i64)>) {
+    pub(crate) fn publish(&self, full: bool, watermarks: impl Iterator<Item = (Lane, Epoch, i64)>) {
         self.full.store(full, Ordering::Release);
         let mut state = self.lock();
         state.watermarks.clear();
-        state.watermarks.extend(watermarks);
+        let by_lane = watermarks.map(|(lane, epoch, offset)| (lane, (epoch, offset)));
+        state.watermarks.extend(by_lane);
     }
 
     /// Whether the worker wants no more records for now.
@@ -70,9 +71,12 @@ impl Board {
         self.full.load(Ordering::Acquire)
     }
 
-    /// The offset to commit of a lane.
-    pub(crate) fn watermark(&self, lane: Lane) -> Option<i64> {
-        self.lock().watermarks.get(&lane).copied()
+    /// The offset to commit of a lane under a claim; `None` until the worker
+    /// has heard of that claim.
+    pub(crate) fn watermark(&self, lane: Lane, claim: Epoch) -> Option<i64> {
+        let state = self.lock();
+        let (epoch, offset) = state.watermarks.get(&lane)?;
+        (*epoch == claim).then_some(*offset)
     }
 
     /// Notes that a lane's next record is newer than this release.

@@ -280,7 +280,7 @@ impl World {
     }
 
     fn commit(&mut self) {
-        if let Some((_, watermark)) = self.core.watermarks().next() {
+        if let Some((_, _, watermark)) = self.core.watermarks().next() {
             assert!(
                 watermark >= self.committed,
                 "seed {}: the watermark went back",

@@ -105,7 +105,7 @@ impl Bench {
     }
 
     fn watermark(&self) -> i64 {
-        self.core.watermarks().next().unwrap().1
+        self.core.watermarks().next().unwrap().2
     }
 }
 
