@@ -8,7 +8,9 @@ use thiserror::Error;
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DurationError {
     /// Not a number with a unit, or several of those.
-    #[error("`{0}` is not a duration; write a number and a unit, as in 250ms, 15s, 5m, 2h, 3d or 1h30m")]
+    #[error(
+        "`{0}` is not a duration; write a number and a unit, as in 250ms, 15s, 5m, 2h, 3d or 1h30m"
+    )]
     Syntax(String),
     /// More than the type holds.
     #[error("`{0}` is too long a duration")]
@@ -37,17 +39,25 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     }
     let mut millis: u64 = 0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(syntax)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(syntax)?;
         let number = &rest[..digits];
         rest = &rest[digits..];
-        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
         let unit = &rest[..letters];
         rest = &rest[letters..];
         if number.is_empty() {
             return Err(syntax());
         }
         let number: u64 = number.parse().map_err(|_| too_long())?;
-        let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(syntax)?.1;
+        let factor = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(syntax)?
+            .1;
         millis = number
             .checked_mul(factor)
             .and_then(|part| millis.checked_add(part))
@@ -96,10 +106,19 @@ mod tests {
     #[test]
     fn refuses_the_rest() {
         for text in ["", "15", "s", "1.5s", "-1s", "5 m", "5min", "1s2"] {
-            assert!(matches!(parse(text), Err(DurationError::Syntax(_))), "{text}");
+            assert!(
+                matches!(parse(text), Err(DurationError::Syntax(_))),
+                "{text}"
+            );
         }
-        assert!(matches!(parse("99999999999999999999d"), Err(DurationError::TooLong(_))));
-        assert!(matches!(parse("300000000000d"), Err(DurationError::TooLong(_))));
+        assert!(matches!(
+            parse("99999999999999999999d"),
+            Err(DurationError::TooLong(_))
+        ));
+        assert!(matches!(
+            parse("300000000000d"),
+            Err(DurationError::TooLong(_))
+        ));
     }
 
     proptest! {

@@ -113,7 +113,9 @@ pub fn next_hop(now: UnixMillis, delayed_at: UnixMillis, due: UnixMillis) -> Hop
     }
     let latest = left + tolerance(delayed_at, due);
     let mut rungs = Rung::ALL[1..].iter().copied();
-    let finishing = rungs.clone().find(|r| left <= r.wait() && r.wait() <= latest);
+    let finishing = rungs
+        .clone()
+        .find(|r| left <= r.wait() && r.wait() <= latest);
     let longest_before = rungs.rfind(|r| r.wait() <= left);
     Hop::Wait(finishing.or(longest_before).unwrap_or(Rung::Tail))
 }
@@ -147,7 +149,10 @@ mod tests {
     #[test]
     fn what_is_due_is_released() {
         assert_eq!(first_hop(0), Hop::Release);
-        assert_eq!(next_hop(T0.after(Duration::from_secs(9)), T0, T0), Hop::Release);
+        assert_eq!(
+            next_hop(T0.after(Duration::from_secs(9)), T0, T0),
+            Hop::Release
+        );
     }
 
     #[test]
@@ -164,7 +169,11 @@ mod tests {
         let (mut now, mut hops) = (T0, 0);
         while let Hop::Wait(rung) = next_hop(now, T0, due) {
             hops += 1;
-            now = if rung == Rung::Tail { due } else { now.after(rung.wait()) };
+            now = if rung == Rung::Tail {
+                due
+            } else {
+                now.after(rung.wait())
+            };
         }
         (now, hops)
     }

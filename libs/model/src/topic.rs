@@ -12,7 +12,9 @@ impl TopicNames {
     /// Names under `prefix`, which ends in its own separator (`hooklane.`).
     #[must_use]
     pub fn new(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into() }
+        Self {
+            prefix: prefix.into(),
+        }
     }
 
     /// The prefix all names begin with.

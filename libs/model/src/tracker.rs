@@ -49,7 +49,11 @@ impl Tracker {
     /// at, and the watermark until something is done.
     #[must_use]
     pub fn new(next: i64) -> Self {
-        Self { entries: VecDeque::new(), watermark: next, open_parts: 0 }
+        Self {
+            entries: VecDeque::new(),
+            watermark: next,
+            open_parts: 0,
+        }
     }
 
     /// Notes that `offset` was read and has `parts` parts to finish; zero
@@ -62,7 +66,10 @@ impl Tracker {
         if offset <= last {
             return Err(TrackerError::NotRising { offset, last });
         }
-        self.entries.push_back(Entry { offset, open: parts });
+        self.entries.push_back(Entry {
+            offset,
+            open: parts,
+        });
         self.open_parts += parts as usize;
         self.advance();
         Ok(())
@@ -76,7 +83,10 @@ impl Tracker {
     /// finished twice, or never opened.
     pub fn finish(&mut self, offset: i64) -> Result<bool, TrackerError> {
         let not_open = TrackerError::NotOpen { offset };
-        let at = self.entries.binary_search_by_key(&offset, |e| e.offset).map_err(|_| not_open)?;
+        let at = self
+            .entries
+            .binary_search_by_key(&offset, |e| e.offset)
+            .map_err(|_| not_open)?;
         let entry = &mut self.entries[at];
         entry.open = entry.open.checked_sub(1).ok_or(not_open)?;
         self.open_parts -= 1;
@@ -153,11 +163,17 @@ mod tests {
     fn mistakes_are_reported() {
         let mut tracker = Tracker::new(0);
         tracker.open(3, 1).unwrap();
-        assert_eq!(tracker.open(3, 1), Err(TrackerError::NotRising { offset: 3, last: 3 }));
+        assert_eq!(
+            tracker.open(3, 1),
+            Err(TrackerError::NotRising { offset: 3, last: 3 })
+        );
         assert_eq!(tracker.finish(2), Err(TrackerError::NotOpen { offset: 2 }));
         tracker.finish(3).unwrap();
         assert_eq!(tracker.finish(3), Err(TrackerError::NotOpen { offset: 3 }));
-        assert_eq!(tracker.open(1, 1), Err(TrackerError::NotRising { offset: 1, last: 3 }));
+        assert_eq!(
+            tracker.open(1, 1),
+            Err(TrackerError::NotRising { offset: 1, last: 3 })
+        );
     }
 
     proptest! {
