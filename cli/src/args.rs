@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::apply::ApplyArgs;
 use crate::books::BooksArgs;
 use crate::delete::DeleteArgs;
+use crate::demo::DemoArgs;
 use crate::describe::DescribeArgs;
 use crate::diff::DiffArgs;
 use crate::get::GetArgs;
+use crate::reference::ReferenceArgs;
 use crate::topics::TopicsArgs;
 
 /// Declare, look at and check what Hooklane delivers.
@@ -41,6 +43,8 @@ pub struct KafkaArgs {
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Run everything in this process for a look: broker, services, receiver, events, books
+    Demo(DemoArgs),
     /// Create or change what files declare
     Apply(ApplyArgs),
     /// Show what `apply` would change; exits with 1 if there is something
@@ -55,4 +59,6 @@ pub enum Command {
     Topics(TopicsArgs),
     /// Account for every delivery: matched = delivered + dead + expired + pending
     Books(BooksArgs),
+    /// Print the reference of all configuration keys or metrics as Markdown
+    Reference(ReferenceArgs),
 }

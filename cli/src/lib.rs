@@ -12,6 +12,7 @@ pub mod args;
 pub mod books;
 pub mod cluster;
 pub mod delete;
+pub mod demo;
 pub mod describe;
 pub mod diff;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod get;
 pub mod kind;
 pub mod lines;
 pub mod output;
+pub mod reference;
 pub mod store;
 pub mod topics;
 
@@ -91,6 +93,12 @@ pub fn execute(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> u8
 }
 
 fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Result<u8, CliError> {
+    if let Command::Demo(args) = &cli.command {
+        return Ok(demo::run(args, &cli.kafka, surroundings, io));
+    }
+    if let Command::Reference(args) = &cli.command {
+        return reference::run(args, io);
+    }
     let cluster = Cluster::find(&cli.kafka, &surroundings.environment)?;
     let clock = surroundings.clock;
     match cli.command {
@@ -101,5 +109,7 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
         Command::Delete(args) => delete::run(&cluster, &args, clock, io),
         Command::Topics(args) => topics::run(&cluster, &args, io),
         Command::Books(args) => books::run(&cluster, &args, io),
+        Command::Demo(args) => Ok(demo::run(&args, &cli.kafka, surroundings, io)),
+        Command::Reference(args) => reference::run(&args, io),
     }
 }

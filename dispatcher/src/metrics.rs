@@ -109,6 +109,7 @@ pub(crate) struct Metrics {
     pub(crate) poison: Counter,
     pub(crate) lost: Counter,
     pub(crate) commit_errors: Counter,
+    pub(crate) produce_errors: Counter,
     pub(crate) consumer_errors: Counter,
     pub(crate) rebalances: Counter,
     pub(crate) config_problems: Counter,
@@ -186,6 +187,10 @@ impl Metrics {
             poison: r.counter("hooklane_poison_records_total", "Unreadable records, written to the poison topic.")?,
             lost: r.counter("hooklane_lost_records_total", "Records that retention took before they were read. Must stay 0.")?,
             commit_errors: r.counter("hooklane_commit_errors_total", "Offset commits that failed; the next one repeats them.")?,
+            produce_errors: r.counter(
+                "hooklane_produce_errors_total",
+                "Records that the brokers or the client refused for good.",
+            )?,
             consumer_errors: r.counter("hooklane_consumer_errors_total", "Failures that the Kafka consumer reported and goes on after.")?,
             rebalances: r.counter("hooklane_rebalances_total", "Assignments and revocations of lanes.")?,
             config_problems: r.counter("hooklane_config_problems_total", "Configuration records that were not applied; the last good value stays.")?,

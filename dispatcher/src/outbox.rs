@@ -14,6 +14,7 @@ use hooklane_kafka::producer::{
 use hooklane_kafka::settings::{ClientSettings, Compression, Profile};
 use hooklane_model::record::NOTE_HEADER;
 use hooklane_model::topic::TopicNames;
+use hooklane_service::metrics::Counter;
 
 use crate::core::StoreError;
 use crate::token::{self, About};
@@ -90,6 +91,7 @@ impl Outbox {
         settings: &ClientSettings,
         names: &TopicNames,
         workers: usize,
+        errors: &Counter,
     ) -> Result<Self, ProducerError> {
         let boxes: Vec<Box_> = (0..workers).map(|_| Box_::default()).collect();
         let failure = Arc::new(Mutex::new(None));
@@ -101,8 +103,11 @@ impl Outbox {
                 compression: Compression::Lz4,
                 ..Profile::default()
             };
-            let (boxes, failure) = (boxes.clone(), failure.clone());
+            let (boxes, failure, errors) = (boxes.clone(), failure.clone(), errors.clone());
             Producer::new(settings, &profile, move |report| {
+                if report.result.is_err() {
+                    errors.inc();
+                }
                 deliver(&boxes, &failure, report)
             })
         };

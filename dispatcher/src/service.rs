@@ -109,7 +109,8 @@ pub fn run(
     };
     let lanes = check_topics(&settings, &names, environment.topic_check)?;
     let metrics = Arc::new(Metrics::register(&context.metrics, config)?);
-    let outbox = Outbox::new(&settings, &names, usize::from(config.workers))?;
+    let workers = usize::from(config.workers);
+    let outbox = Outbox::new(&settings, &names, workers, &metrics.produce_errors)?;
     let lease = lease(&settings);
     let clocks = Clocks {
         wall: context.clock.clone(),

@@ -15,5 +15,6 @@ mod service;
 mod topics;
 
 pub use config::Config;
+pub use metrics::register_families;
 pub use owner::OwnerError;
 pub use service::{Environment, SchedulerError, run};

@@ -51,6 +51,14 @@ pub(crate) struct Metrics {
     pub(crate) lanes_changed: Gauge,
 }
 
+/// Registers every family, for the reference of all metrics.
+///
+/// # Errors
+/// A name that `registry` has already.
+pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
+    Metrics::register(registry, &Limits::default()).map(drop)
+}
+
 impl Metrics {
     /// Registers everything; the bounds of `limits` are set once.
     pub(crate) fn register(r: &Registry, limits: &Limits) -> Result<Self, MetricsError> {
@@ -105,7 +113,7 @@ impl Metrics {
             overflows: r.counter("hooklane_retry_tail_overflows_total", "Deliveries that took the 15 s rung because the tail was full.")?,
             repeats: r.counter("hooklane_retry_repeated_reads_total", "Records that the client handed out twice, ignored.")?,
             shown: Tally::default(),
-            produce_errors: r.counter_each("hooklane_retry_produce_errors_total", "Records that were not written, by kind; all but too_large are tried again.", "kind", &kinds)?,
+            produce_errors: r.counter_each("hooklane_produce_errors_total", "Records that were not written, by kind; all but too_large are tried again.", "kind", &kinds)?,
             poison: r.counter("hooklane_poison_records_total", "Unreadable records, written to the poison topic.")?,
             lost: r.counter("hooklane_lost_records_total", "Records that retention took before they were read. Must stay 0.")?,
             resets: r.counter("hooklane_retry_position_resets_total", "Partitions whose committed offset lay beyond their end, read again from their start. Must stay 0.")?,

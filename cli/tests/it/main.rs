@@ -4,5 +4,7 @@
 
 mod bad_input;
 mod books;
+
+mod reference;
 mod resources;
 mod support;
