@@ -30,8 +30,17 @@ fn parse_id(text: &str, prefix: &'static str) -> Result<u128, IdError> {
         })
 }
 
+/// Ids are written for every attempt; the formatter of 128-bit integers takes
+/// several times as long.
 fn show_id(f: &mut fmt::Formatter<'_>, prefix: &str, id: u128) -> fmt::Result {
-    write!(f, "{prefix}{id:032x}")
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0u8; 32];
+    for (i, byte) in id.to_be_bytes().into_iter().enumerate() {
+        hex[2 * i] = DIGITS[usize::from(byte >> 4)];
+        hex[2 * i + 1] = DIGITS[usize::from(byte & 0xf)];
+    }
+    f.write_str(prefix)?;
+    f.write_str(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
 }
 
 /// Identity of an endpoint.
@@ -121,6 +130,8 @@ mod tests {
         let id = EndpointUid(0x0102_0304);
         assert_eq!(id.to_string(), "ep_00000000000000000000000001020304");
         assert_eq!(id.to_string().parse(), Ok(id));
+        let all = DeliveryId(0xfedc_ba98_7654_3210_0123_4567_89ab_cdef);
+        assert_eq!(all.to_string(), "dlv_fedcba98765432100123456789abcdef");
         assert!(
             "sub_00000000000000000000000001020304"
                 .parse::<EndpointUid>()
