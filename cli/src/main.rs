@@ -10,7 +10,8 @@ use hooklane_service::logs;
 
 fn main() -> ExitCode {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut err = std::io::stderr().lock();
+    // Not locked: the logs of other threads go there, too.
+    let mut err = std::io::stderr();
     let mut io = Io {
         input: &mut std::io::stdin().lock(),
         out: &mut out,

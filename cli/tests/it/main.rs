@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod books;
+mod demo;
 
 mod reference;
 mod resources;

@@ -1,0 +1,177 @@
+//! The demo as a person runs it: the built binary, its output not a terminal.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hooklane_cli::exit;
+
+use crate::support::run_with;
+
+/// Starting, six seconds, at most fifteen of draining, stopping: on a machine
+/// that is busy with other things.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The counts of the line with the books.
+#[derive(Debug, Default)]
+struct Books {
+    matched: u64,
+    delivered: u64,
+    dead: u64,
+    expired: u64,
+    pending: u64,
+    repeats: u64,
+}
+
+impl Books {
+    #[track_caller]
+    fn read(out: &str) -> Self {
+        let line = out.lines().find(|line| line.starts_with("books: "));
+        let line = line.unwrap_or_else(|| panic!("no books in:\n{out}"));
+        let words: Vec<&str> = line.split([' ', ',', '(', ')']).collect();
+        let count = |name: &str| {
+            let at = words.iter().position(|word| *word == name).unwrap();
+            words[at + 1].parse().unwrap()
+        };
+        Self {
+            matched: count("matched"),
+            delivered: count("delivered"),
+            dead: count("dead"),
+            expired: count("expired"),
+            pending: count("pending"),
+            repeats: count("repeats"),
+        }
+    }
+}
+
+fn start(args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_hooklane"))
+        .arg("demo")
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for the end: exit code, output, errors. The output is smaller than a
+/// pipe holds (64 KiB), so it can be read then.
+fn finish(mut child: Child) -> (Option<i32>, String, String) {
+    let end = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() >= end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the demo did not end: {:?}", read(&mut child));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let (out, err) = read(&mut child);
+    (status.code(), out, err)
+}
+
+fn read(child: &mut Child) -> (String, String) {
+    let (mut out, mut err) = (String::new(), String::new());
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut err)
+        .unwrap();
+    (out, err)
+}
+
+/// The main path: events flow, an endpoint that is dead leaves dead letters,
+/// the books close and the exit code says so.
+#[test]
+fn the_demo_delivers_and_its_books_close() {
+    let (code, out, err) = finish(start(&["--for", "6s"]));
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    let books = Books::read(&out);
+    assert!(books.delivered > 0 && books.dead > 0, "{books:?}");
+    let sum = books.delivered + books.dead + books.expired + books.pending;
+    assert_eq!(books.matched, sum, "{books:?}");
+    assert_eq!(books.repeats, 0, "nothing failed on our side");
+    assert!(out.contains("The books close"), "{out}");
+    let lines = out.lines().filter(|line| line.contains("s events="));
+    assert!(lines.count() >= 3, "one line every two seconds:\n{out}");
+    assert!(!out.contains('\x1b'), "escapes in what is no terminal");
+}
+
+/// A file's events are all delivered, once, and then it ends by itself.
+#[test]
+fn the_events_of_a_file_are_delivered_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let lines: Vec<String> = (0..40)
+        .map(|n| format!("{{\"type\": \"my.thing\", \"tenant\": \"globex\", \"n\": {n}}}"))
+        .collect();
+    fs::write(&file, lines.join("\n")).unwrap();
+    let (code, out, err) = finish(start(&["--events", file.to_str().unwrap()]));
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    let books = Books::read(&out);
+    // Two endpoints of globex, which take everything, and both answer.
+    assert_eq!((books.matched, books.delivered), (80, 80), "{books:?}");
+    assert_eq!(books.pending + books.dead, 0, "{books:?}");
+}
+
+/// Ctrl-C ends the stream, not the demo: what is on its way is delivered, and
+/// the books are made up.
+#[test]
+fn a_signal_ends_it_with_its_books() {
+    let child = start(&["--rate", "20"]);
+    let pid = child.id().to_string();
+    // Long enough to be in the middle of it, or before: both must end well.
+    std::thread::sleep(Duration::from_secs(4));
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    let (code, out, err) = finish(child);
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    let books = Books::read(&out);
+    let sum = books.delivered + books.dead + books.expired + books.pending;
+    assert_eq!(books.matched, sum, "{books:?}");
+}
+
+/// What cannot work is said before anything starts.
+#[test]
+fn bad_input_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    fs::write(&file, "{\"a\": 1}\n{\"b\": \n").unwrap();
+    let path = file.to_str().unwrap();
+    let cases: [(&[&str], u8, &str); 5] = [
+        (
+            &["--events", "/no/such/file"],
+            exit::FAILURE,
+            "/no/such/file cannot be read",
+        ),
+        (
+            &["--events", path],
+            exit::FAILURE,
+            "line 2 is not a JSON document",
+        ),
+        (
+            &["--for", "60s", "--rate", "2000"],
+            exit::USAGE,
+            "--brokers",
+        ),
+        (&["--for", "soon"], exit::USAGE, "--for"),
+        (&["--rate", "0"], exit::USAGE, "--rate"),
+    ];
+    for (args, code, said) in cases {
+        let args: Vec<&str> = ["demo"].iter().chain(args).copied().collect();
+        let err = run_with(&[], &args, "").refused(code);
+        assert!(err.contains(said), "{args:?}: {err}");
+    }
+}
