@@ -1,0 +1,159 @@
+//! One Hooklane of its own: topics under a prefix, a source topic, a receiver,
+//! the command, and services as child processes.
+
+mod command;
+mod events;
+mod expected;
+mod service;
+mod topics;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hooklane_kafka::settings::ClientSettings;
+use hooklane_model::topic::TopicNames;
+use hooklane_test_support::{KafkaCluster, Receiver, shared_cluster, unique};
+use serde_json::{Value, json};
+
+pub(crate) use events::{Event, Events, Load};
+pub(crate) use expected::{Expected, Tally, Wants};
+pub(crate) use service::{Kind, Service};
+
+/// How long anything may take that is not itself measured: two cores, shared
+/// with a compiler at times.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+/// Lanes of each test; a dispatcher of three has four.
+pub(crate) const LANES: u16 = 12;
+/// Partitions of each source topic.
+const SOURCE_PARTITIONS: i32 = 4;
+
+/// Tests run one at a time, whatever the runner's threads.
+static TURN: Mutex<()> = Mutex::new(());
+
+enum Brokers {
+    Shared(&'static KafkaCluster),
+    Own(KafkaCluster),
+}
+
+/// One Hooklane; its topics stay behind when it goes, its processes don't.
+pub(crate) struct Pipeline {
+    pub(crate) names: TopicNames,
+    /// The source topic.
+    pub(crate) topic: String,
+    pub(crate) receiver: Receiver,
+    pub(crate) events: Events,
+    /// For clients of the test's own.
+    pub(crate) settings: ClientSettings,
+    env: Vec<(String, String)>,
+    brokers: Brokers,
+    // Last: the next test begins when everything of this one is gone.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Pipeline {
+    /// On the Kafka that all tests share.
+    pub(crate) fn new(name: &str) -> Self {
+        let turn = turn();
+        Self::on(name, Brokers::Shared(shared_cluster().unwrap()), turn)
+    }
+
+    /// On a Kafka of its own, whose brokers a test may kill.
+    pub(crate) fn with_own_cluster(name: &str, nodes: usize) -> Self {
+        let turn = turn();
+        let cluster = KafkaCluster::start(nodes).unwrap();
+        Self::on(name, Brokers::Own(cluster), turn)
+    }
+
+    fn on(name: &str, brokers: Brokers, turn: MutexGuard<'static, ()>) -> Self {
+        let names = TopicNames::new(format!("{}.", unique(name)));
+        let topic = unique("events");
+        let cluster = brokers.cluster();
+        cluster
+            .create_topic(&topic, SOURCE_PARTITIONS, &[])
+            .unwrap();
+        let settings = ClientSettings::new(cluster.bootstrap(), "e2e");
+        let pipeline = Self {
+            names,
+            receiver: Receiver::start().unwrap(),
+            events: Events::new(&settings, &topic),
+            topic,
+            settings,
+            env: Vec::new(),
+            brokers,
+            _turn: turn,
+        };
+        let lanes = LANES.to_string();
+        pipeline.command(&["topics", "create", "--lanes", &lanes]);
+        pipeline
+    }
+
+    /// A key of every service that is started from now on.
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has the groups notice a killed member after 8 s instead of 45 s. The
+    /// dispatcher's lease is 3 s then, six commits long.
+    pub(crate) fn with_short_sessions(self) -> Self {
+        self.set("HOOKLANE__KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "8000")
+            .set("HOOKLANE__KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "1000")
+    }
+
+    pub(crate) fn cluster(&self) -> &KafkaCluster {
+        self.brokers.cluster()
+    }
+
+    /// The source of the test's events: CloudEvents, the tenant in a header.
+    pub(crate) fn source(&self) -> Value {
+        json!({
+            "apiVersion": "hooklane/v1", "kind": "Source", "metadata": {"name": "shop"},
+            "spec": {"topic": self.topic, "format": "auto", "tenant": {"header": "tenant"}},
+        })
+    }
+
+    /// An endpoint named like its path at the receiver, of tenant `acme`.
+    pub(crate) fn endpoint(&self, path: &str, spec: Value) -> Value {
+        self.endpoint_of("acme", path, spec)
+    }
+
+    /// The same of any tenant.
+    pub(crate) fn endpoint_of(&self, tenant: &str, path: &str, mut spec: Value) -> Value {
+        if spec.get("url").is_none() {
+            spec["url"] = json!(self.receiver.url(path));
+        }
+        json!({
+            "apiVersion": "hooklane/v1", "kind": "Endpoint",
+            "metadata": {"tenant": tenant, "name": path.trim_start_matches('/')}, "spec": spec,
+        })
+    }
+}
+
+/// A subscription of tenant `acme`.
+pub(crate) fn subscription(name: &str, endpoint: &str, spec: Value) -> Value {
+    subscription_of("acme", name, endpoint, spec)
+}
+
+/// The same of any tenant; the endpoint by its path.
+pub(crate) fn subscription_of(tenant: &str, name: &str, endpoint: &str, mut spec: Value) -> Value {
+    spec["source"] = json!("shop");
+    spec["endpoint"] = json!(endpoint.trim_start_matches('/'));
+    json!({
+        "apiVersion": "hooklane/v1", "kind": "Subscription",
+        "metadata": {"tenant": tenant, "name": name}, "spec": spec,
+    })
+}
+
+impl Brokers {
+    fn cluster(&self) -> &KafkaCluster {
+        match self {
+            Self::Shared(cluster) => cluster,
+            Self::Own(cluster) => cluster,
+        }
+    }
+}
+
+fn turn() -> MutexGuard<'static, ()> {
+    // A test that failed in its turn leaves nothing that matters to the next.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}

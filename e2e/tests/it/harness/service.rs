@@ -1,0 +1,116 @@
+//! Services as child processes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hooklane_test_support::{Process, Scrape, free_addr, wait_until};
+use serde_json::Value;
+
+use super::command::binary;
+use super::{DEADLINE, Pipeline};
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ingest,
+    Dispatcher,
+    RetryScheduler,
+}
+
+impl Kind {
+    fn binary(self) -> &'static str {
+        match self {
+            Self::Ingest => "hooklane-ingest",
+            Self::Dispatcher => "hooklane-dispatcher",
+            Self::RetryScheduler => "hooklane-retry-scheduler",
+        }
+    }
+}
+
+/// A service that runs, or ran.
+pub(crate) struct Service {
+    pub(crate) kind: Kind,
+    pub(crate) process: Process,
+    addr: SocketAddr,
+}
+
+impl Pipeline {
+    /// Starts a service; it may not be ready yet.
+    pub(crate) fn spawn(&self, kind: Kind) -> Service {
+        let addr = free_addr().unwrap();
+        let mut builder = Process::builder(binary(kind.binary()))
+            .env("HOOKLANE__KAFKA__BROKERS", &self.settings.brokers)
+            .env("HOOKLANE__KAFKA__TOPIC_PREFIX", self.names.prefix())
+            .env("HOOKLANE__METRICS__LISTEN", addr.to_string())
+            .env("HOOKLANE__EGRESS__ALLOW_CIDRS", "127.0.0.0/8")
+            .env("HOOKLANE__EGRESS__ALLOW_HTTP", "true")
+            .env("HOOKLANE__SHUTDOWN__DEADLINE", "20s");
+        for (key, value) in &self.env {
+            builder = builder.env(key, value);
+        }
+        let process = builder.start().unwrap();
+        Service {
+            kind,
+            process,
+            addr,
+        }
+    }
+
+    /// Starts services and waits until they are ready.
+    pub(crate) fn start<const N: usize>(&self, kinds: [Kind; N]) -> [Service; N] {
+        let mut services = kinds.map(|kind| self.spawn(kind));
+        for service in &mut services {
+            service.wait_ready();
+        }
+        services
+    }
+
+    /// One of each.
+    pub(crate) fn start_all(&self) -> [Service; 3] {
+        self.start([Kind::Ingest, Kind::Dispatcher, Kind::RetryScheduler])
+    }
+}
+
+impl Service {
+    pub(crate) fn wait_ready(&mut self) {
+        self.process.wait_ready(self.addr, DEADLINE).unwrap();
+    }
+
+    pub(crate) fn scrape(&self) -> Scrape {
+        self.process.scrape(self.addr).unwrap()
+    }
+
+    /// The sum of a metric over its labels.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.scrape().sum(name, labels)
+    }
+
+    /// Waits until a metric is at least `value`.
+    pub(crate) fn wait_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        wait_until(&format!("{name}{labels:?} >= {value}"), DEADLINE, || {
+            self.metric(name, labels) >= value
+        })
+        .unwrap_or_else(|e| panic!("{e}: {} {}", self.metric(name, labels), self.process.log()));
+    }
+
+    /// SIGTERM; it must end in order.
+    pub(crate) fn stop(mut self) {
+        let code = self
+            .process
+            .sigterm_and_wait(Duration::from_secs(30))
+            .unwrap();
+        assert_eq!(code, 0, "{:?}: {}", self.kind, self.process.log());
+    }
+
+    /// The log's lines, which are JSON.
+    pub(crate) fn log_lines(&self) -> Vec<Value> {
+        let log = self.process.log();
+        log.lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|e| {
+                    panic!("{:?} logs what is not JSON: {e}: {line}", self.kind)
+                })
+            })
+            .collect()
+    }
+}

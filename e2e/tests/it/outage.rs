@@ -1,0 +1,126 @@
+//! Brokers that go away.
+
+use std::time::{Duration, Instant};
+
+use hooklane_test_support::wait_until;
+use serde_json::json;
+
+use crate::harness::{DEADLINE, Event, Kind, Load, Pipeline, Service, Wants, subscription};
+
+const OUTAGE: Duration = Duration::from_secs(30);
+const SERVICES: [Kind; 4] = [
+    Kind::Ingest,
+    Kind::RetryScheduler,
+    Kind::Dispatcher,
+    Kind::Dispatcher,
+];
+
+/// Goal: services survive a Kafka that is away for 30 s, and go on by
+/// themselves when it is back.
+/// Method: SIGKILL of the only broker under load, restart on the same data;
+/// no process may end meanwhile, and everything is delivered in the end.
+#[test]
+fn services_survive_thirty_seconds_without_kafka() {
+    let p = Pipeline::with_own_cluster("outage", 1);
+    let wanted = declare(&p);
+    let mut services = p.start(SERVICES);
+    let load = load(&p);
+    more(&p, &mut services, 200);
+
+    p.cluster().kill(1).unwrap();
+    let end = Instant::now() + OUTAGE;
+    wait_until("the outage to last", OUTAGE * 2, || {
+        all_run(&mut services);
+        Instant::now() >= end
+    })
+    .unwrap();
+    p.cluster().restart(1).unwrap();
+
+    more(&p, &mut services, 500);
+    finish(&p, &wanted, load, &mut services);
+}
+
+/// Goal: with three brokers and three replicas, losing one stops nothing.
+/// Method: SIGKILL of the broker that leads a lane, under load; it stays
+/// dead, and everything is delivered all the same.
+#[test]
+fn one_of_three_brokers_is_not_missed() {
+    let p = Pipeline::with_own_cluster("three", 3);
+    let wanted = declare(&p);
+    let mut services = p.start(SERVICES);
+    let load = load(&p);
+    more(&p, &mut services, 200);
+
+    let leaders = p.cluster().leaders(&p.names.deliveries()).unwrap();
+    let victim = leaders[0].1;
+    p.cluster().kill(victim).unwrap();
+    let killed = Instant::now();
+    more(&p, &mut services, 500);
+    println!("500 deliveries {:?} after the kill", killed.elapsed());
+    finish(&p, &wanted, load, &mut services);
+    let leaders = p.cluster().leaders(&p.names.deliveries()).unwrap();
+    assert!(
+        leaders
+            .iter()
+            .all(|(_, leader)| *leader != victim && *leader != 0),
+        "{leaders:?}"
+    );
+}
+
+fn declare(p: &Pipeline) -> Vec<Wants> {
+    let mut manifests = vec![p.source()];
+    let mut wanted = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let path = format!("/{name}");
+        manifests.push(p.endpoint(&path, json!({})));
+        manifests.push(subscription(name, &path, json!({})));
+        wanted.push(Wants::new(("acme", name), &path, |_| true));
+    }
+    p.apply(&manifests);
+    wanted
+}
+
+fn load(p: &Pipeline) -> Load {
+    p.events
+        .load(50, |n| Event::new(format!("e{n}"), "acme", "order"))
+}
+
+fn all_run(services: &mut [Service]) {
+    for service in services {
+        let ended = service.process.ended();
+        assert!(
+            ended.is_none(),
+            "{:?} ended: {ended:?}\n{}",
+            service.kind,
+            service.process.log()
+        );
+    }
+}
+
+/// Waits until so many more deliveries came.
+fn more(p: &Pipeline, services: &mut [Service], deliveries: usize) {
+    let until = p.receiver.read(<[_]>::len) + deliveries;
+    wait_until("deliveries to go on", DEADLINE, || {
+        all_run(services);
+        p.receiver.read(<[_]>::len) >= until
+    })
+    .unwrap();
+}
+
+/// Everything was delivered. Repeats are allowed: what was delivered and not
+/// committed when the brokers went.
+fn finish(p: &Pipeline, wanted: &[Wants], load: Load, services: &mut [Service]) {
+    let events = load.stop();
+    let expected = p.expect(wanted, &events);
+    let mut tally = expected.wait(&p.receiver, DEADLINE);
+    let books = p.settled(DEADLINE);
+    tally.update(&p.receiver);
+    expected.check(&tally);
+    println!("{} deliveries, {} repeats", expected.len(), tally.repeats());
+    assert_eq!(
+        (&books["delivered"], &books["dead"]),
+        (&json!(expected.len()), &json!(0)),
+        "{books:#}"
+    );
+    all_run(services);
+}

@@ -1,0 +1,262 @@
+//! Failures: those that pass, and those that don't.
+
+use std::time::Duration;
+
+use hooklane_model::ladder::Rung;
+use hooklane_test_support::{Answer, Request, Script, wait_until};
+use serde_json::json;
+
+use crate::harness::{DEADLINE, Event, Pipeline, Wants, subscription};
+
+/// Due times are whole milliseconds, cut off.
+const CUT_OFF: Duration = Duration::from_millis(1);
+
+/// Goal: what fails at first is delivered once, by way of the delay topics,
+/// and no attempt comes before its due time.
+/// Method: receivers that refuse each delivery once or twice; with a queue
+/// wait of 1 s every retry goes through a rung; gaps by the receiver's clock.
+#[test]
+fn flaky_endpoints_recover_through_the_ladder() {
+    let p = Pipeline::new("ladder").set("HOOKLANE__DISPATCHER__QUEUE_WAIT", "1s");
+    p.receiver
+        .script("/tail", Script::fail_first(2, Answer::status(500)));
+    p.receiver
+        .script("/rung", Script::fail_first(1, Answer::status(503)));
+    let schedule = |waits: &[&str]| json!({"retry": {"schedule": waits, "jitter": 0.0}});
+    let wanted = declare(
+        &p,
+        vec![
+            p.endpoint("/tail", schedule(&["1s", "3s"])),
+            p.endpoint("/rung", schedule(&["16s"])),
+        ],
+    );
+    let _services = p.start_all();
+    let mut events = some("/tail", 30);
+    events.extend(some("/rung", 10));
+    let expected = p.expect(&wanted, &events);
+    p.events.store(&events);
+    expected.wait(&p.receiver, DEADLINE);
+    p.settled(DEADLINE);
+    expected.check_once(&p.receiver);
+
+    let seconds = Duration::from_secs;
+    check_gaps(&p, "/tail", &[seconds(1), seconds(3)]);
+    check_gaps(&p, "/rung", &[seconds(16)]);
+    assert!(
+        p.count(&p.names.delay(Rung::Tail)) >= 60,
+        "two waits of 30 deliveries"
+    );
+    assert!(
+        p.count(&p.names.delay(Rung::S15)) >= 10,
+        "one wait of 10 deliveries"
+    );
+}
+
+/// Each delivery on this path was tried once more than there are waits, each
+/// time at least so much later.
+fn check_gaps(p: &Pipeline, path: &str, waits: &[Duration]) {
+    let all: Vec<Request> = p
+        .receiver
+        .requests()
+        .into_iter()
+        .filter(|r| r.route() == path)
+        .collect();
+    let mut ids: Vec<&str> = all.iter().map(Request::webhook_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        let attempts: Vec<&Request> = all.iter().filter(|r| r.webhook_id() == id).collect();
+        assert_eq!(attempts.len(), waits.len() + 1, "{id} on {path}");
+        for (pair, wait) in attempts.windows(2).zip(waits) {
+            let gap = pair[1].at - pair[0].at;
+            assert!(
+                gap + CUT_OFF >= *wait,
+                "{id}: {gap:?} after a failure, due after {wait:?}"
+            );
+        }
+    }
+}
+
+/// Goal: a 429 with Retry-After holds the whole endpoint until then, spends
+/// no attempt, and nothing is lost behind it.
+/// Method: the first request is answered 429, one at a time is open; the
+/// schedule has a single attempt, so a spent one would be a dead letter.
+#[test]
+fn retry_after_holds_the_whole_endpoint() {
+    let p = Pipeline::new("hold");
+    let wait = Duration::from_secs(4);
+    let refuse = Answer::status(429).header("retry-after", "4");
+    p.receiver
+        .script("/hold", Script::sequence(vec![refuse, Answer::status(200)]));
+    let spec = json!({"maxConcurrency": 1, "retry": {"schedule": [], "jitter": 0.0}});
+    let wanted = declare(&p, vec![p.endpoint("/hold", spec)]);
+    let _services = p.start_all();
+    let events = some("/hold", 30);
+    let expected = p.expect(&wanted, &events);
+    p.events.store(&events);
+    expected.wait(&p.receiver, DEADLINE);
+    let books = p.settled(DEADLINE);
+    expected.check_once(&p.receiver);
+    assert_eq!(books["delivered"], 30, "{books:#}");
+    let at: Vec<_> = p.receiver.read(|all| all.iter().map(|r| r.at).collect());
+    assert_eq!(at.len(), 31, "one refusal and 30 deliveries");
+    let gap = at[1] - at[0];
+    assert!(
+        gap + CUT_OFF >= wait,
+        "{gap:?} after a 429 that asked for {wait:?}"
+    );
+}
+
+/// Goal: what can't be delivered ends in the dead topic with the event's own
+/// bytes and its story, and nowhere else.
+/// Method: one endpoint that always fails and one that always refuses, bytes
+/// that are no text; the dead topic is read back and compared.
+#[test]
+fn permanent_failures_are_dead_lettered_with_their_bytes() {
+    let p = Pipeline::new("dead");
+    p.receiver
+        .script("/fails", Script::always(Answer::status(500)));
+    p.receiver
+        .script("/refuses", Script::always(Answer::status(400)));
+    let schedule = |waits: &[&str]| json!({"retry": {"schedule": waits, "jitter": 0.0}});
+    let wanted = declare(
+        &p,
+        vec![
+            p.endpoint("/fails", schedule(&["1s"])),
+            p.endpoint("/refuses", schedule(&["1s"; 5])),
+        ],
+    );
+    let _services = p.start_all();
+    let mut events = some("/fails", 10);
+    events.extend(some("/refuses", 10));
+    for (n, event) in events.iter_mut().enumerate() {
+        event.payload = (0..=u8::MAX).chain([u8::try_from(n).unwrap()]).collect();
+    }
+    let expected = p.expect(&wanted, &events);
+    p.events.store(&events);
+    wait_until("20 dead letters", DEADLINE, || {
+        p.count(&p.names.dead()) >= 20
+    })
+    .unwrap();
+    let books = p.settled(DEADLINE);
+    assert_eq!(
+        (&books["dead"], &books["delivered"]),
+        (&json!(20), &json!(0)),
+        "{books:#}"
+    );
+    let dead = p.dead();
+    assert_eq!(dead.len(), 20, "each once");
+    for event in &events {
+        let (note, bytes) = dead
+            .iter()
+            .find(|(note, _)| note.event_id == event.id)
+            .unwrap();
+        let path = event.event_type.as_str();
+        let (reason, attempts, status) = if path == "/fails" {
+            ("exhausted", 2, 500)
+        } else {
+            ("rejected", 3, 400)
+        };
+        assert_eq!(bytes, &event.payload, "{note:?}");
+        assert_eq!((note.kind.as_str(), note.reason.as_str()), ("dead", reason));
+        assert_eq!(
+            (note.attempts, note.last_status),
+            (attempts, Some(status)),
+            "{note:?}"
+        );
+        assert_eq!(note.endpoint.as_deref(), Some(path.trim_start_matches('/')));
+        assert_eq!(note.content_type.as_deref(), Some("application/json"));
+        assert!(note.position.starts_with(&p.topic), "{note:?}");
+        assert!(expected.ids().any(|id| id == note.delivery), "{note:?}");
+        assert_eq!(p.receiver.count_id(&note.delivery), usize::from(attempts));
+    }
+}
+
+/// Goal: a 410 disables the endpoint: nothing more is matched for it, the
+/// status says why, and a new URL takes it all back.
+/// Method: one refused event; then probes until ingest passes one over; the
+/// receiver must never hear of the endpoint again until the URL is changed.
+#[test]
+fn gone_disables_until_the_url_changes() {
+    let p = Pipeline::new("gone");
+    p.receiver
+        .script("/gone", Script::always(Answer::status(410)));
+    declare(&p, vec![p.endpoint("/gone", json!({}))]);
+    let [ingest, _dispatcher, _scheduler] = p.start_all();
+    p.events.store(&some("/gone", 1));
+    wait_until("the status says disabled", DEADLINE, || {
+        p.get("endpoint", "acme", "gone")["status"]["state"] == "disabled"
+    })
+    .unwrap();
+    let endpoint = p.get("endpoint", "acme", "gone");
+    assert_eq!(
+        endpoint["status"]["disabled"]["reason"], "gone",
+        "{endpoint:#}"
+    );
+    let mut probe = 0;
+    let mut send = |path: &str| {
+        probe += 1;
+        p.events
+            .store(&[Event::new(format!("probe{probe}"), "acme", path)]);
+    };
+    wait_until("ingest passes events over", DEADLINE, || {
+        send("/gone");
+        ingest.metric("hooklane_disabled_deliveries_total", &[]) > 0.0
+    })
+    .unwrap();
+    let written = p.count(&p.names.deliveries());
+    send("/gone");
+    ingest.wait_metric("hooklane_disabled_deliveries_total", &[], 2.0);
+    assert_eq!(
+        p.count(&p.names.deliveries()),
+        written,
+        "nothing is written for it"
+    );
+    assert_eq!(p.receiver.count("/gone"), 1, "called after it said 410");
+    let books = p.settled(DEADLINE);
+    assert_eq!(books["matched"], books["dead"], "{books:#}");
+    let gone = p
+        .dead()
+        .into_iter()
+        .filter(|(note, _)| note.reason == "gone")
+        .count();
+    assert_eq!(gone, 1);
+
+    p.apply(&[p.endpoint("/gone", json!({"url": p.receiver.url("/moved")}))]);
+    wait_until("the new URL is called", DEADLINE, || {
+        send("/gone");
+        p.receiver.count("/moved") > 0
+    })
+    .unwrap();
+    assert_eq!(
+        p.receiver.count("/gone"),
+        1,
+        "the old URL is called no more"
+    );
+}
+
+/// Events whose type is the path of their endpoint.
+fn some(path: &str, n: usize) -> Vec<Event> {
+    (0..n)
+        .map(|n| Event::new(format!("{path}{n}"), "acme", path))
+        .collect()
+}
+
+/// Applies the endpoints, each with a subscription to the event type that is
+/// its path.
+fn declare(p: &Pipeline, endpoints: Vec<serde_json::Value>) -> Vec<Wants> {
+    let mut manifests = vec![p.source()];
+    let mut wanted = Vec::new();
+    for endpoint in endpoints {
+        let name = endpoint["metadata"]["name"].as_str().unwrap().to_owned();
+        let path = format!("/{name}");
+        manifests.push(endpoint);
+        manifests.push(subscription(&name, &name, json!({"eventTypes": [path]})));
+        let wants = path.clone();
+        wanted.push(Wants::new(("acme", &name), &path, move |event| {
+            event.event_type == wants
+        }));
+    }
+    p.apply(&manifests);
+    wanted
+}
