@@ -1,0 +1,197 @@
+//! From an event's production to its first byte at the receiver, through
+//! ingest and dispatcher as processes: two hops through Kafka.
+//!
+//! First a burst tells how many events a second the pipeline takes on this
+//! machine, load and brokers included; then events are produced at a part of
+//! that, paced by the clock, and the sink compares the time in each payload
+//! with the time its request came. Nothing is left out: what comes late
+//! because the load was sent late counts from when it was sent.
+
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use hooklane_service::clock::{BootClock, Monotonic};
+use hooklane_test_support::unique;
+
+use crate::bed::{Bed, Brokers, endpoints};
+use crate::figures::float;
+use crate::ingest::{PARTITIONS, resources};
+use crate::load::{Loader, cloud_event};
+use crate::service::{self, Kind, Service};
+use crate::sink::{SinkProcess, SinkStats};
+use crate::{cpu, events, output};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Events per second; without it `--load` times what a burst gets through
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Part of the burst's rate
+    #[arg(long, default_value_t = 0.5)]
+    load: f64,
+    /// Seconds of each round
+    #[arg(long, default_value_t = 15)]
+    seconds: u32,
+    /// Rounds at that rate
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Events of the burst
+    #[arg(long, default_value_t = 50_000)]
+    burst: u64,
+    /// host:port of a Kafka to use; without it one is started
+    #[arg(long)]
+    brokers: Option<String>,
+    /// Endpoints
+    #[arg(long, default_value_t = 16)]
+    endpoints: usize,
+    /// Bytes of a payload
+    #[arg(long, default_value_t = 1024)]
+    payload: usize,
+    /// Lanes of the deliveries topic
+    #[arg(long, default_value_t = NonZeroU16::new(64).expect("not zero"))]
+    lanes: NonZeroU16,
+}
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const GLANCE: Duration = Duration::from_millis(50);
+const CONCURRENCY: u32 = 8;
+
+/// Where events go.
+struct Pipeline {
+    bed: Bed,
+    topic: String,
+    sink: SinkProcess,
+    sent: u64,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    service::ensure_release()?;
+    service::find(Kind::Ingest)?;
+    service::find(Kind::Dispatcher)?;
+    let brokers = Brokers::start(args.brokers.as_deref())?;
+    let sink = SinkProcess::start()?;
+    let bed = Bed::create(&brokers, args.lanes)?;
+    let topic = unique("bench-events");
+    bed.create_topic(&topic, PARTITIONS)?;
+    let mut documents = endpoints(sink.addr(), args.endpoints, CONCURRENCY);
+    documents.extend(resources(&topic, args.endpoints, 1));
+    bed.apply(&documents)?;
+    let mut services = Vec::new();
+    for kind in [Kind::Dispatcher, Kind::Ingest] {
+        let mut service = Service::spawn(kind, &bed)?;
+        service.wait_ready()?;
+        services.push(service);
+    }
+    let mut pipeline = Pipeline {
+        bed,
+        topic,
+        sink,
+        sent: 0,
+    };
+    let busy = cpu::busy_cores(Duration::from_secs(1))?;
+    let (rate, from) = match args.rate {
+        Some(rate) => (f64::from(rate), "as asked for".to_owned()),
+        None => {
+            let most = pipeline.burst(args)?;
+            let from = format!(
+                "{:.2} of the {most:.0}/s that a burst got through",
+                args.load
+            );
+            (most * args.load, from)
+        }
+    };
+    output::line(format!(
+        "latency: event produced to first byte at the receiver, {rate:.0} events/s ({from}), fan-out 1, {} B payload",
+        args.payload
+    ));
+    output::line(format!(
+        "machine: load average {}; {busy:.2} cores busy before the load; brokers: {}",
+        cpu::load_average(),
+        brokers.describe()
+    ));
+    for round in 1..=args.rounds {
+        let stats = pipeline.paced(args, rate)?;
+        output::line(format!(
+            "round {round}: {} events, p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.1} ms",
+            stats.timed,
+            millis(stats.p50),
+            millis(stats.p99),
+            millis(stats.p999),
+            millis(stats.max)
+        ));
+    }
+    for service in services {
+        service.stop()?;
+    }
+    Ok(())
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+impl Pipeline {
+    fn put(&mut self, loader: &mut Loader, args: &Args) -> anyhow::Result<()> {
+        let n = self.sent;
+        self.sent += 1;
+        let types = args.endpoints as u64;
+        let (id, event_type) = (format!("e-{n}"), format!("order.t{}", n % types));
+        let partition = i32::try_from(n % u64::from(PARTITIONS.unsigned_abs()))?;
+        let payload = events::payload(BootClock.nanos(), args.payload);
+        let headers = cloud_event(&id, &event_type);
+        loader.put((&self.topic, partition), &payload, &headers)
+    }
+
+    /// Events per second that get through when all are there at once.
+    fn burst(&mut self, args: &Args) -> anyhow::Result<f64> {
+        output::progress("a burst, to learn the rate");
+        self.sink.reset()?;
+        let mut loader = Loader::new(&self.bed.settings, Duration::from_millis(2))?;
+        for _ in 0..args.burst {
+            self.put(&mut loader, args)?;
+        }
+        loader.finish()?;
+        let stats = self.wait(args.burst)?;
+        Ok(float(stats.requests) / stats.seconds)
+    }
+
+    fn paced(&mut self, args: &Args, rate: f64) -> anyhow::Result<SinkStats> {
+        output::progress(format!("{} s at {rate:.0} events/s", args.seconds));
+        self.sink.reset()?;
+        let mut loader = Loader::new(&self.bed.settings, Duration::ZERO)?;
+        let length = Duration::from_secs(u64::from(args.seconds));
+        let (begun, mut sent) = (Instant::now(), 0);
+        while begun.elapsed() < length {
+            let due = begun.elapsed().as_secs_f64() * rate;
+            while float(sent) < due {
+                self.put(&mut loader, args)?;
+                sent += 1;
+            }
+            loader.producer.poll(Duration::from_millis(1));
+        }
+        loader.finish()?;
+        self.wait(sent)
+    }
+
+    fn wait(&self, requests: u64) -> anyhow::Result<SinkStats> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let stats = self.sink.stats().context("ask the sink")?;
+            if stats.requests >= requests {
+                ensure!(
+                    stats.requests == requests,
+                    "{} requests came, {requests} were sent",
+                    stats.requests
+                );
+                return Ok(stats);
+            }
+            ensure!(
+                Instant::now() < end,
+                "{} of {requests} events delivered after {PATIENCE:?}",
+                stats.requests
+            );
+            std::thread::sleep(GLANCE);
+        }
+    }
+}
