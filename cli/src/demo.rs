@@ -104,7 +104,7 @@ fn demonstrate(
     let events = Events::prepare(args.events.as_deref())?;
     let limit = size::limit(args, &events, kafka_args.brokers.is_none())?;
     let signals = Signals::listen().map_err(DemoError::Thread)?;
-    let kafka = Kafka::start(args.lanes, kafka_args, around)?;
+    let kafka = Kafka::start(args.lanes, kafka_args, around, io)?;
     kafka.announce(io, &limit)?;
     let board: SharedBoard = Arc::new(Board::new().into());
     let receiver = Receiver::start(board.clone()).map_err(DemoError::Receiver)?;

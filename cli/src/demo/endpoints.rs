@@ -25,8 +25,9 @@ pub(super) enum Behaviour {
 
 /// How long the slow one takes.
 pub(super) const SLOW: Duration = Duration::from_millis(300);
-/// Every so many requests the limited one has enough.
-pub(super) const ENOUGH: u64 = 25;
+/// The limited one has enough for the first time after this, and again so
+/// long after each time.
+pub(super) const ENOUGH: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(8)];
 /// What it then asks for, in seconds.
 pub(super) const RETRY_AFTER: u64 = 2;
 
@@ -109,9 +110,9 @@ impl Role {
             "url": url,
             "timeout": "5s",
             "maxConcurrency": 32,
-            // Longer waits than the dispatcher keeps in memory here, so that
-            // retries take the way over the delay topics.
-            "retry": {"schedule": ["1s", "3s", "3s", "3s", "3s", "3s"], "jitter": 0.2},
+            // The first wait is longer than the dispatcher keeps in memory
+            // here, so it takes the way over the delay topics.
+            "retry": {"schedule": ["5s", "1s", "1s", "2s", "2s", "2s", "2s"], "jitter": 0.2},
         });
         match self.behaviour {
             Behaviour::Dead => {

@@ -41,6 +41,7 @@ impl Kafka {
         lanes: u16,
         args: &KafkaArgs,
         around: &Surroundings<'_>,
+        io: &mut Io<'_>,
     ) -> Result<Self, DemoError> {
         let lanes = NonZeroU16::new(lanes).unwrap_or(NonZeroU16::MIN);
         if args.brokers.is_none() {
@@ -52,6 +53,8 @@ impl Kafka {
         let own = format!("hooklane-demo-{digits}");
         cluster.names = TopicNames::new(format!("{own}."));
         let events = format!("{own}-events");
+        writeln!(io.out, "Creating topics {own}* ...")?;
+        io.out.flush()?;
         let brokers = broker_count(&cluster.settings, PATIENCE)?;
         let replication = i16::try_from(brokers.clamp(1, 3)).unwrap_or(1);
         let specs = specs(&cluster.names, &events, lanes, replication);

@@ -5,9 +5,10 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hooklane_service::lifecycle::Shutdown;
@@ -37,6 +38,8 @@ struct Handler {
     board: SharedBoard,
     /// Requests so far, by role.
     requests: [AtomicU64; ROLES.len()],
+    /// From when on the limited one has enough.
+    enough: Mutex<Instant>,
 }
 
 impl Receiver {
@@ -61,6 +64,7 @@ impl Receiver {
         let handler = Arc::new(Handler {
             board,
             requests: std::array::from_fn(|_| AtomicU64::new(0)),
+            enough: Mutex::new(Instant::now() + ENOUGH[0]),
         });
         let thread = std::thread::Builder::new()
             .name("demo-receiver".to_owned())
@@ -145,8 +149,10 @@ impl Handler {
             return answer(StatusCode::BAD_REQUEST);
         };
         let number = self.requests[index].fetch_add(1, Ordering::Relaxed) + 1;
-        let response = answer(status(ROLES[index].behaviour, number));
-        if ROLES[index].behaviour == Behaviour::Slow {
+        let behaviour = ROLES[index].behaviour;
+        let enough = behaviour == Behaviour::Limited && self.has_enough();
+        let response = answer(status(behaviour, number, enough));
+        if behaviour == Behaviour::Slow {
             tokio::time::sleep(SLOW).await;
         }
         if response.status().is_success() {
@@ -154,13 +160,23 @@ impl Handler {
         }
         response
     }
+
+    fn has_enough(&self) -> bool {
+        let mut enough = self.enough.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let has = now >= *enough;
+        if has {
+            *enough = now + ENOUGH[1];
+        }
+        has
+    }
 }
 
 /// What the `number`th request of an endpoint is answered with.
-fn status(behaviour: Behaviour, number: u64) -> StatusCode {
+fn status(behaviour: Behaviour, number: u64, enough: bool) -> StatusCode {
     match behaviour {
         Behaviour::Flaky if number.is_multiple_of(3) => StatusCode::INTERNAL_SERVER_ERROR,
-        Behaviour::Limited if number.is_multiple_of(ENOUGH) => StatusCode::TOO_MANY_REQUESTS,
+        Behaviour::Limited if enough => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::OK,
     }
 }
@@ -194,14 +210,15 @@ mod tests {
 
     #[test]
     fn answers() {
-        let ok = |behaviour| {
-            let good = |n: &u64| status(behaviour, *n).is_success();
-            (1..=ENOUGH).filter(good).count() as u64
+        let ok = |behaviour, enough| {
+            let good = |n: &u64| status(behaviour, *n, enough).is_success();
+            (1..=9).filter(good).count()
         };
-        assert_eq!(ok(Behaviour::Healthy), ENOUGH);
-        assert_eq!(ok(Behaviour::Slow), ENOUGH);
-        assert_eq!(ok(Behaviour::Flaky), ENOUGH - ENOUGH / 3);
-        assert_eq!(ok(Behaviour::Limited), ENOUGH - 1);
+        assert_eq!(ok(Behaviour::Healthy, true), 9);
+        assert_eq!(ok(Behaviour::Slow, true), 9);
+        assert_eq!(ok(Behaviour::Flaky, true), 6);
+        assert_eq!(ok(Behaviour::Limited, false), 9);
+        assert_eq!(ok(Behaviour::Limited, true), 0);
         let limited = answer(StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(limited.headers()["retry-after"], "2");
         assert!(

@@ -15,9 +15,10 @@ use super::kafka::Kafka;
 /// member of a group wait for others for 3 s.
 pub(super) const READY_WAIT: Duration = Duration::from_secs(30);
 
-/// What the dispatcher keeps in memory at most: less than in production, so
-/// that waits and retries take the way over the delay topics.
-const QUEUE_WAIT: &str = "2s";
+/// How long a delivery waits in memory at most: less than in production, so
+/// that retries take the way over the delay topics; and longer than the
+/// limited endpoint holds, or all that waits for it would be parked.
+const QUEUE_WAIT: &str = "4s";
 
 type Ended = Result<(), String>;
 

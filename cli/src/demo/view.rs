@@ -200,7 +200,7 @@ pub(super) fn screen(frame: &Frame, colour: bool) -> String {
         frame.title
     );
     let heading = format!(
-        "{:<15} {:<12} {:<8} {:>7} {:>8} {:>7} {:>5} {:>6} {:>6}",
+        "{:<14} {:<12} {:<8} {:>7} {:>8} {:>7} {:>4} {:>6} {:>6}",
         "ENDPOINT", "BEHAVES", "STATE", "DELIV'D", "ATTEMPTS", "WAITING", "DEAD", "P50", "P99"
     );
     text.push_str(&paint("2", &heading));
@@ -210,7 +210,7 @@ pub(super) fn screen(frame: &Frame, colour: bool) -> String {
         // Padded before it is painted: escapes have no width.
         let state = paint(row.state.colour(), &format!("{:<8}", row.state.word()));
         text.push_str(&format!(
-            "{label:<15} {word:<12} {state} {}\n",
+            "{label:<14} {word:<12} {state} {}\n",
             numbers(row)
         ));
     }
@@ -224,7 +224,7 @@ pub(super) fn screen(frame: &Frame, colour: bool) -> String {
     };
     let events = format!("{} events", frame.events);
     text.push_str(&format!(
-        "{:<15} {events:<21} {}\n\n",
+        "{:<14} {events:<21} {}\n\n",
         "all",
         numbers(&total)
     ));
@@ -236,7 +236,7 @@ pub(super) fn screen(frame: &Frame, colour: bool) -> String {
 fn numbers(row: &Row) -> String {
     let [median, high] = latencies(row.latency);
     format!(
-        "{:>7} {:>8} {:>7} {:>5} {median:>6} {high:>6}",
+        "{:>7} {:>8} {:>7} {:>4} {median:>6} {high:>6}",
         row.delivered, row.attempts, row.waiting, row.dead
     )
 }
