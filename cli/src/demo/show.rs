@@ -172,6 +172,8 @@ pub(super) fn verdict(
              once, and\nthe receiver's own log of 2xx answers agrees, by webhook-id."
         )?;
     } else {
+        // What was printed so far comes first, wherever both go.
+        io.out.flush()?;
         io.say("the books do not close:");
         for problem in &findings.problems {
             io.say(&format!("- {problem}"));

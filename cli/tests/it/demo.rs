@@ -46,12 +46,16 @@ impl Books {
 }
 
 fn start(args: &[&str]) -> Child {
+    start_with(args, Stdio::piped())
+}
+
+fn start_with(args: &[&str], errors: Stdio) -> Child {
     Command::new(env!("CARGO_BIN_EXE_hooklane"))
         .arg("demo")
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(errors)
         .spawn()
         .unwrap()
 }
@@ -134,11 +138,12 @@ fn has_events(line: &str) -> bool {
 }
 
 /// Ctrl-C ends the stream, not the demo: what is on its way is delivered, and
-/// the books are made up.
+/// the books are made up. With logs on: whoever holds standard error while the
+/// services log stops them.
 #[test]
 fn a_signal_ends_it_with_its_books() {
     // It would end by itself after some 5,000 events: half a minute.
-    let mut child = start(&["--rate", "200"]);
+    let mut child = start_with(&["--rate", "200", "--verbose"], Stdio::null());
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut seen = String::new();
     while !seen.lines().any(has_events) {
