@@ -23,6 +23,7 @@ mod intake;
 mod lane;
 mod outcome;
 mod pump;
+mod readahead;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ use self::lane::LaneState;
 pub use self::outcome::{
     AttemptEnd, AttemptResult, DeadReason, Directive, Outcome, ParkReason, Side, Verdict, verdict,
 };
+use self::readahead::ReadAhead;
 pub use self::time::{Mono, Now};
 use self::timers::Timers;
 
@@ -317,6 +319,7 @@ pub struct Core {
     lease_until: Mono,
     in_flight: u32,
     bytes: usize,
+    read_ahead: ReadAhead,
     rng: fastrand::Rng,
     /// Limit refusals since the start, for the metric.
     limit_waits: u64,
@@ -343,6 +346,7 @@ impl Core {
             lease_until: Mono(0),
             in_flight: 0,
             bytes: 0,
+            read_ahead: ReadAhead::default(),
             rng: fastrand::Rng::with_seed(seed),
             limit_waits: 0,
         }
@@ -391,12 +395,6 @@ impl Core {
     #[must_use]
     pub fn next_wake(&self) -> Option<Mono> {
         self.timers.next()
-    }
-
-    /// Whether more records may be taken in.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.bytes < self.limits.bytes
     }
 
     /// Whether anything is open.

@@ -37,6 +37,11 @@ const BATCH_BYTES: usize = 256 << 10;
 /// How often offsets are committed, moved or not: each acked commit renews
 /// the lease, and what finished since the last one is repeated after a crash.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// How long a turn lasts while a worker catches up.
+const HELD_BACK: Duration = Duration::from_millis(1);
+/// How long reading waits for a worker before its lanes are paused, so that
+/// the other workers' are read. The group is not answered meanwhile.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the gauges that cost something are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 
@@ -60,7 +65,16 @@ pub(crate) struct WorkerLink {
     pub(crate) board: Arc<Board>,
     /// Records that its inbox had no room for.
     pub(crate) waiting: Vec<ReadRecord>,
+    /// Since when it has been full.
+    pub(crate) full_since: Option<Mono>,
+    /// Whether its lanes are paused.
     pub(crate) paused: bool,
+}
+
+impl WorkerLink {
+    fn is_full(&self) -> bool {
+        self.board.is_full() || self.waiting.len() >= BATCH_RECORDS
+    }
 }
 
 /// A lane this process owns.
@@ -119,14 +133,18 @@ impl Owner {
 
     fn turn(&mut self) -> Result<(), OwnerError> {
         self.parts.heartbeat.beat();
-        self.read_batch()?;
+        if self.is_held_back() {
+            self.parts.outbox.poll(HELD_BACK);
+        } else {
+            self.read_batch()?;
+            self.parts.outbox.poll(Duration::ZERO);
+        }
         self.hand_over_batches()?;
-        self.parts.outbox.poll(Duration::ZERO);
         if let Some(failure) = self.parts.outbox.failure() {
             return Err(failure.into());
         }
-        self.pause_and_resume()?;
         let now = self.parts.clocks.mono();
+        self.pause_and_resume(now)?;
         if now.since(self.committed_at) >= COMMIT_EVERY {
             self.commit(now);
         }
@@ -223,22 +241,37 @@ impl Owner {
         Ok(())
     }
 
-    /// Stops reading the lanes of a worker that is full, and goes on when it
-    /// is not.
-    fn pause_and_resume(&mut self) -> Result<(), OwnerError> {
+    /// Whether reading waits for a worker to catch up. Short waits are just
+    /// that: a pause throws away what was fetched ahead, up to 32 MiB.
+    fn is_held_back(&self) -> bool {
+        let mut workers = self.parts.workers.iter();
+        workers.any(|worker| worker.is_full() && !worker.paused)
+    }
+
+    /// Stops reading the lanes of a worker that stays full, and goes on when
+    /// it is not.
+    fn pause_and_resume(&mut self, now: Mono) -> Result<(), OwnerError> {
         self.stop_lanes_too_new()?;
         for index in 0..self.parts.workers.len() {
             let worker = &mut self.parts.workers[index];
-            let full = worker.board.is_full() || worker.waiting.len() >= BATCH_RECORDS;
-            if full == worker.paused {
+            let full = worker.is_full();
+            if !full {
+                worker.full_since = None;
+            } else if worker.full_since.is_none() {
+                worker.full_since = Some(now);
+            }
+            let pause = worker
+                .full_since
+                .is_some_and(|since| now.since(since) >= PATIENCE);
+            if pause == worker.paused {
                 continue;
             }
-            worker.paused = full;
+            worker.paused = pause;
             let partitions = self.partitions_of(index);
             if partitions.is_empty() {
                 continue;
             }
-            if full {
+            if pause {
                 self.parts.consumer.pause(&partitions)?;
             } else {
                 self.parts.consumer.resume(&partitions)?;

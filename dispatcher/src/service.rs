@@ -250,6 +250,7 @@ fn start_workers(
             inbox,
             board,
             waiting: Vec::new(),
+            full_since: None,
             paused: false,
         });
     }

@@ -304,13 +304,14 @@ impl Worker {
 
     /// Shows the consumer thread and the metrics where this worker stands.
     fn publish(&mut self) {
+        let full = !self.core.has_room() || self.stores.is_blocked();
+        self.parts.board.set_full(full);
         let now = self.attempts.clocks.mono();
         if now.since(self.published_at) < TICK {
             return;
         }
         self.published_at = now;
-        let full = !self.core.has_room() || self.stores.is_blocked();
-        self.parts.board.publish(full, self.core.watermarks());
+        self.parts.board.publish(self.core.watermarks());
         let stats = self.attempts.sender.stats();
         self.parts
             .metrics

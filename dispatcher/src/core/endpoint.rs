@@ -29,8 +29,9 @@ pub(super) enum Known {
 const LATENCY_WEIGHT: u32 = 8;
 
 /// The most one endpoint queues in memory, whatever its speed; more is
-/// parked. A tenth of a second's work for the fastest receivers seen.
-const QUEUE_MAX: usize = 4_096;
+/// parked. Twice what is read ahead while nothing is slow, so that a fast
+/// endpoint never gets there.
+const QUEUE_MAX: usize = 8_192;
 
 /// An endpoint with work, or with a limit that still binds.
 #[derive(Debug)]

@@ -164,6 +164,7 @@ impl Core {
             return self.park(now, slot, reason, due, out);
         }
         endpoint.queue.push_back(slot);
+        self.read_ahead.queued += 1;
         if !endpoint.stale_armed {
             endpoint.stale_armed = true;
             self.timers
@@ -251,6 +252,7 @@ impl Core {
             return;
         };
         let queued = std::mem::take(&mut self.endpoints[key].queue);
+        self.read_ahead.queued -= queued.len();
         for slot in queued {
             self.place(now, slot, out);
         }

@@ -120,6 +120,7 @@ impl Core {
         state.draining = Some(deadline);
         self.timers.arm(deadline, Wake::Lane(lane));
         for (_, endpoint) in self.endpoints.iter_mut().filter(|(_, e)| e.lane == lane) {
+            self.read_ahead.queued -= endpoint.queue.len();
             endpoint.queue.clear();
         }
         for slot in self.slots_of(lane, |state| !state.is_busy()) {
@@ -221,6 +222,7 @@ impl Core {
         for key in keys {
             self.ready.retain(|k| *k != key);
             let state = self.endpoints.remove(key);
+            self.read_ahead.queued -= state.queue.len();
             self.by_uid.remove(&state.uid);
         }
     }

@@ -60,6 +60,7 @@ impl Core {
             return Turn::Rest;
         }
         let slot = endpoint.queue.pop_front().expect("checked above");
+        self.read_ahead.queued -= 1;
         endpoint.in_flight += 1;
         self.in_flight += 1;
         let spec = endpoint.spec.clone();
@@ -123,6 +124,7 @@ impl Core {
                 break;
             }
             endpoint.queue.pop_front();
+            self.read_ahead.queued -= 1;
             stale.push(slot);
         }
         let held = endpoint.is_held(now.mono).then(|| endpoint.held_until());

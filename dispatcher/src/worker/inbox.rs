@@ -57,9 +57,13 @@ struct State {
 }
 
 impl Board {
-    /// Says whether more records are welcome, and what can be committed.
-    pub(crate) fn publish(&self, full: bool, watermarks: impl Iterator<Item = (Lane, Epoch, i64)>) {
+    /// Says whether more records are welcome.
+    pub(crate) fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Release);
+    }
+
+    /// Says what can be committed.
+    pub(crate) fn publish(&self, watermarks: impl Iterator<Item = (Lane, Epoch, i64)>) {
         let mut state = self.lock();
         state.watermarks.clear();
         let by_lane = watermarks.map(|(lane, epoch, offset)| (lane, (epoch, offset)));

@@ -547,3 +547,32 @@ fn a_record_too_large_to_wait_is_buried_with_its_bytes_and_then_without() {
     );
     assert_eq!(bench.watermark(), 1);
 }
+
+/// Goal: reading stops while this process is what deliveries wait for, and
+/// only then. Method: a fast endpoint's queue stops it; the same queue of an
+/// endpoint at its own limit does not, and neither does a slow one's.
+#[test]
+fn reading_stops_for_a_busy_process_but_not_for_a_limited_or_slow_endpoint() {
+    let mut bench = Bench::new(spec());
+    let fill = |bench: &mut Bench, count: u128| {
+        for id in 0..count {
+            bench.read(0, vec![target(id, 1)]);
+        }
+    };
+    fill(&mut bench, 4_000);
+    assert!(bench.core.has_room());
+    fill(&mut bench, 8_000);
+    assert!(!bench.core.has_room());
+    bench.step(1_001, Event::Time);
+    assert!(
+        bench.core.has_room(),
+        "its head has waited a second: it is slow"
+    );
+
+    let mut limited = spec();
+    limited["rateLimit"] = json!({"perSecond": 1000, "burst": 1});
+    let mut bench = Bench::new(limited);
+    fill(&mut bench, 5_000);
+    bench.step(5, Event::Time);
+    assert!(bench.core.has_room(), "it waits for its own limit");
+}
