@@ -37,7 +37,7 @@ impl Bench {
         let limits = Limits {
             queue_wait: Duration::from_secs(10),
             slots: 100,
-            bytes: 1 << 20,
+            bytes: 64 << 20,
         };
         let mut bench = Self {
             core: Core::new(limits, 1),
