@@ -16,8 +16,10 @@ use super::{
 /// The longest a parked delivery waits before it is looked at again: what
 /// bounds recovery while parking is stateless.
 const PARK_MAX: Duration = Duration::from_secs(5 * 60);
-/// How long a delivery that comes back again and again waits at least.
-const PARK_FLOORS: [Duration; 4] = [
+/// How long a delivery waits whose turn is not known: short at first, for an
+/// endpoint that was only busy, and longer each time it comes back in vain.
+const PARK_FLOORS: [Duration; 5] = [
+    Duration::from_secs(2),
     Duration::from_secs(15),
     Duration::from_secs(60),
     Duration::from_secs(2 * 60),
