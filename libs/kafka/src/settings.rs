@@ -114,6 +114,10 @@ const COMMON: Options<'static> = &[
     ("socket.keepalive.enable", "true"),
     // Idle connections are closed by brokers all the time.
     ("log.connection.close", "false"),
+    // The default of 10 s is a quarter of a session: who comes back that much
+    // later than the brokers has lost its membership, and the group waits
+    // another session for the member it was before.
+    ("reconnect.backoff.max.ms", "1000"),
 ];
 
 /// What every reader has.

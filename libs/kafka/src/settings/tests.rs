@@ -124,4 +124,6 @@ fn the_session_constants_are_the_configured_values() {
         millis("max.poll.interval.ms"),
         MAX_POLL_INTERVAL.as_millis()
     );
+    // An outage leaves most of a session to come back in.
+    assert!(millis("reconnect.backoff.max.ms") <= SESSION_TIMEOUT.as_millis() / 20);
 }
