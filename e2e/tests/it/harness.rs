@@ -8,7 +8,7 @@ mod service;
 mod topics;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hooklane_kafka::settings::ClientSettings;
 use hooklane_model::topic::TopicNames;
@@ -46,6 +46,8 @@ pub(crate) struct Pipeline {
     pub(crate) settings: ClientSettings,
     env: Vec<(String, String)>,
     brokers: Brokers,
+    name: String,
+    began: Instant,
     // Last: the next test begins when everything of this one is gone.
     _turn: MutexGuard<'static, ()>,
 }
@@ -80,6 +82,8 @@ impl Pipeline {
             settings,
             env: Vec::new(),
             brokers,
+            name: name.to_owned(),
+            began: Instant::now(),
             _turn: turn,
         };
         let lanes = LANES.to_string();
@@ -126,6 +130,12 @@ impl Pipeline {
             "apiVersion": "hooklane/v1", "kind": "Endpoint",
             "metadata": {"tenant": tenant, "name": path.trim_start_matches('/')}, "spec": spec,
         })
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        println!("{}: {:.1?} in all", self.name, self.began.elapsed());
     }
 }
 

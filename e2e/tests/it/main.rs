@@ -14,7 +14,10 @@ mod harness;
 
 mod config;
 mod deliver;
+mod independent;
 mod kill;
+mod large;
+mod limit;
 mod outage;
 mod retry;
 mod scale;

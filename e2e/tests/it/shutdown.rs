@@ -111,7 +111,8 @@ fn in_order(service: &Service, steps: &[&str]) {
 /// delivers.
 #[test]
 fn a_second_sigterm_ends_at_once() {
-    let p = Pipeline::new("twice");
+    // The group has to notice that the first one is gone.
+    let p = Pipeline::new("twice").with_short_sessions();
     p.receiver
         .script("/hook", Script::always(Answer::fault(Fault::Hang)));
     p.apply(&[
