@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Kind, Pipeline, Service, Wants, subscription};
 
-const PER_SECOND: f64 = 50.0;
-const BURST: u32 = 10;
+const PER_SECOND: f64 = 20.0;
+/// Two seconds' worth: more than a new owner earns during a hand-over, so that
+/// one who began with a full bucket would be seen.
+const BURST: u32 = 40;
 /// The sender's times are whole milliseconds, and a request starts as soon as
 /// its thread comes to it after the decision.
 const SENDER_JITTER: f64 = 0.05;
@@ -40,8 +42,9 @@ fn the_limit_holds_over_a_rolling_restart() {
     ]);
     let load = p
         .events
-        .load(62, |n| Event::new(format!("e{n}"), "acme", "order"));
-    more(&p, 150);
+        .load(30, |n| Event::new(format!("e{n}"), "acme", "order"));
+    // Until the first burst is used up and a queue has grown.
+    more(&p, 160);
     // The owner first, and then whoever has it then: two hand-overs at least.
     let owner = |service: &Service| service.metric("hooklane_deliveries_in_memory", &[]) > 0.0;
     let (first, second) = if owner(&one) {
@@ -51,14 +54,14 @@ fn the_limit_holds_over_a_rolling_restart() {
     };
     first.stop();
     let [third] = p.start([Kind::Dispatcher]);
-    more(&p, 150);
+    more(&p, 80);
     let (next, _last) = if owner(&second) {
         (second, third)
     } else {
         (third, second)
     };
     next.stop();
-    more(&p, 150);
+    more(&p, 80);
     let events = load.stop();
     let expected = p.expect(&wanted, &events);
     expected.wait(&p.receiver, DEADLINE);
