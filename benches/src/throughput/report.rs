@@ -49,6 +49,10 @@ pub(super) fn show(args: &Args, brokers: &Brokers, bare: &Bare, cases: &[Case], 
             figures.peak_mib,
         ));
         line(format!(
+            "  parked although no receiver is slow: {} % of the deliveries",
+            figures.parked_percent
+        ));
+        line(format!(
             "  bytes per request {:.0} (bare {:.0}), connections {:.0} (bare {:.0})",
             figures.request_bytes.median(),
             bare.request_bytes.median(),
