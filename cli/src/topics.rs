@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use hooklane_kafka::scan::broker_count;
 use hooklane_kafka::topics::{
     Difference, Found, SOURCE_RECORD_BYTES, TopicCheck, TopicPlan, TopicRole, TopicSpec,
-    TopicState, create_missing, inspect, internal_topics, record_bytes_max,
+    TopicState, create_missing, inspect, inspect_patiently, internal_topics, record_bytes_max,
 };
 use serde_json::{Value, json};
 
@@ -80,7 +80,14 @@ pub fn run(cluster: &Cluster, args: &TopicsArgs, io: &mut Io<'_>) -> Result<u8, 
 fn create(cluster: &Cluster, args: &CreateArgs, io: &mut Io<'_>) -> Result<u8, CliError> {
     let specs = specs(cluster, args.lanes, args.replication)?;
     let created = create_missing(&cluster.settings, &specs, PATIENCE)?;
-    let states = inspect(&cluster.settings, &specs, TopicCheck::Full, PATIENCE)?;
+    // They are there now; the broker that is asked may hear of it last.
+    let states = inspect_patiently(
+        &cluster.settings,
+        &specs,
+        TopicCheck::Full,
+        PATIENCE,
+        PATIENCE,
+    )?;
     output::table(io.out, &rows(&states, &created))?;
     Ok(if states.iter().all(is_usable) {
         exit::OK
@@ -165,8 +172,11 @@ fn rows(states: &[TopicState], created: &[String]) -> Vec<Vec<String>> {
             _ => state.partitions.to_string(),
         };
         let word = match &state.found {
-            _ if created.contains(&state.spec.name) => "created",
+            Found::Missing if created.contains(&state.spec.name) => {
+                "created, not seen by all brokers"
+            }
             Found::Missing => "missing, run `hooklane topics create`",
+            _ if created.contains(&state.spec.name) => "created",
             Found::AsSpecified => "exists",
             Found::Differs(_) => "exists and differs",
         };

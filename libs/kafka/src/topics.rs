@@ -13,7 +13,10 @@ use std::time::Duration;
 use hooklane_model::ladder::{Rung, TAIL_MAX};
 use hooklane_model::topic::TopicNames;
 
-pub use admin::{TopicCheck, TopicsError, Verified, create_missing, inspect, verify};
+pub use admin::{
+    BEHIND_MAX, TopicCheck, TopicsError, Verified, create_missing, inspect, inspect_patiently,
+    verify,
+};
 pub use compare::{Difference, Found, TopicState};
 
 /// The largest source record by default.

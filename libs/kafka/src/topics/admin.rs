@@ -105,10 +105,45 @@ pub fn inspect(
     check: TopicCheck,
     timeout: Duration,
 ) -> Result<Vec<TopicState>, TopicsError> {
+    inspect_patiently(settings, specs, check, timeout, Duration::ZERO)
+}
+
+/// The same, but asks again for up to `patience` while a topic is missing. For
+/// topics that should be there: each broker learns of a new topic in its own
+/// time, and the one that is asked may be the last.
+///
+/// # Errors
+/// When the brokers do not answer; not when a topic stays missing.
+pub fn inspect_patiently(
+    settings: &ClientSettings,
+    specs: &[TopicSpec],
+    check: TopicCheck,
+    timeout: Duration,
+    patience: Duration,
+) -> Result<Vec<TopicState>, TopicsError> {
     let admin = admin(settings)?;
-    let actual = look(&admin, settings, specs, check, timeout)?;
-    let state_of = |spec: &TopicSpec| compare(spec.clone(), actual.get(&spec.name));
-    Ok(specs.iter().map(state_of).collect())
+    let ask = || {
+        let actual = look(&admin, settings, specs, check, timeout)?;
+        let state_of = |spec: &TopicSpec| compare(spec.clone(), actual.get(&spec.name));
+        Ok(specs.iter().map(state_of).collect())
+    };
+    until_none_is_missing(ask, patience)
+}
+
+/// Asks until no topic is missing any more, or patience is at its end.
+pub(super) fn until_none_is_missing(
+    mut ask: impl FnMut() -> Result<Vec<TopicState>, TopicsError>,
+    patience: Duration,
+) -> Result<Vec<TopicState>, TopicsError> {
+    let end = Instant::now() + patience;
+    loop {
+        let states = ask()?;
+        let missing = states.iter().any(|s| s.found == Found::Missing);
+        if !missing || Instant::now() >= end {
+            return Ok(states);
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
 }
 
 /// Creates the topics that are missing and waits until they are there; what
@@ -149,14 +184,17 @@ pub fn create_missing(
 }
 
 /// Checks at the start of a service that the topics can be worked with.
-/// Blocks up to about twice `timeout`.
+/// Blocks up to about twice `timeout`, and [`BEHIND_MAX`] for a topic that is
+/// missing.
 pub fn verify(
     settings: &ClientSettings,
     specs: &[TopicSpec],
     check: TopicCheck,
     timeout: Duration,
 ) -> Result<Verified, TopicsError> {
-    judge(inspect(settings, specs, check, timeout)?)
+    judge(inspect_patiently(
+        settings, specs, check, timeout, BEHIND_MAX,
+    )?)
 }
 
 /// What a service makes of its topics.
@@ -265,10 +303,20 @@ fn describe(
     let described =
         block_on(admin.describe_configs(&specifiers, &options)).map_err(|e| ask(settings, e))?;
     for (name, resource) in names.iter().zip(described) {
-        let resource = resource.map_err(|code| TopicsError::Ask {
-            brokers: settings.brokers.clone(),
-            source: ClientError::of_code(code),
-        })?;
+        let resource = match resource {
+            Ok(resource) => resource,
+            // This broker has not heard of it yet, or it was just deleted.
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                actual.remove(name);
+                continue;
+            }
+            Err(code) => {
+                return Err(TopicsError::Ask {
+                    brokers: settings.brokers.clone(),
+                    source: ClientError::of_code(code),
+                });
+            }
+        };
         let entries = resource.entries.into_iter();
         let found = entries.filter_map(|e| Some((e.name, e.value?))).collect();
         if let Some(actual) = actual.get_mut(name) {
@@ -277,6 +325,10 @@ fn describe(
     }
     Ok(())
 }
+
+/// How far a broker may be behind with what it knows of topics, before what it
+/// does not know counts as missing.
+pub const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait before the brokers are asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);

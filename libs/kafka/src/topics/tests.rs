@@ -1,4 +1,4 @@
-use super::admin::judge;
+use super::admin::{judge, until_none_is_missing};
 use super::compare::{Actual, compare};
 use super::*;
 
@@ -171,4 +171,26 @@ fn more_than_specified_is_as_specified() {
 fn all_missing_topics_are_named() {
     let states = specs().into_iter().map(|s| compare(s, None)).collect();
     assert_eq!(reasons(states).len(), specs().len());
+}
+
+/// Goal: a broker that has not heard of a new topic yet does not make it
+/// missing. Seen with three brokers: created, and not there for the next one
+/// asked.
+#[test]
+fn a_broker_that_is_behind_is_asked_again() {
+    let missing = || specs().into_iter().map(|s| compare(s, None)).collect();
+    let mut answers = vec![with("", |_| {}), missing(), missing()];
+    let states = until_none_is_missing(|| Ok(answers.pop().unwrap()), Duration::from_secs(60));
+    assert!(answers.is_empty());
+    let states = states.unwrap();
+    assert!(states.iter().all(|s| s.found == Found::AsSpecified));
+
+    let mut asked = 0;
+    let mut never = || {
+        asked += 1;
+        Ok(missing())
+    };
+    let states = until_none_is_missing(&mut never, Duration::ZERO).unwrap();
+    assert!(states.iter().all(|s| s.found == Found::Missing));
+    assert_eq!(asked, 1);
 }
