@@ -15,8 +15,8 @@ use hooklane_sender::{
 use hooklane_service::clock::Monotonic;
 use http::{HeaderName, HeaderValue, header};
 
-use crate::core::{AttemptEnd, AttemptResult, Directive, Mono, SendOrder, Side};
 use crate::lease::Lease;
+use hooklane_engine::{AttemptEnd, AttemptResult, Directive, Mono, SendOrder, Side};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hooklane_sender::EgressPolicy;
 use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, Section};
 
-use crate::core::Limits;
 use crate::token::WORKERS_MAX;
+use hooklane_engine::Limits;
 
 const QUEUE_WAIT: KeySpec = KeySpec::new(
     "dispatcher.queue_wait",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::core::Mono;
+use hooklane_engine::Mono;
 
 /// What the lease ends before the session does: answers on their way, and the
 /// request that is just being written. A short session gives a third of itself.

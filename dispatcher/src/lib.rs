@@ -15,7 +15,6 @@
 
 mod attempt;
 pub mod config;
-pub mod core;
 mod lease;
 mod metrics;
 mod outbox;

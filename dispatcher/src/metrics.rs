@@ -12,30 +12,9 @@ use hooklane_service::metrics::{
 };
 
 use crate::config::Config;
-use crate::core::{
+use hooklane_engine::{
     Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side,
 };
-
-impl LabelValue for Outcome {
-    const ALL: &'static [Self] = &Outcome::ALL;
-    fn as_str(self) -> &'static str {
-        Outcome::as_str(self)
-    }
-}
-
-impl LabelValue for DeadReason {
-    const ALL: &'static [Self] = &DeadReason::ALL;
-    fn as_str(self) -> &'static str {
-        DeadReason::as_str(self)
-    }
-}
-
-impl LabelValue for ParkReason {
-    const ALL: &'static [Self] = &ParkReason::ALL;
-    fn as_str(self) -> &'static str {
-        ParkReason::as_str(self)
-    }
-}
 
 /// How a request ended, by class of status or side of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

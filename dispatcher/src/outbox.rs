@@ -16,8 +16,8 @@ use hooklane_model::record::NOTE_HEADER;
 use hooklane_model::topic::TopicNames;
 use hooklane_service::metrics::Counter;
 
-use crate::core::StoreError;
 use crate::token::{self, About};
+use hooklane_engine::StoreError;
 
 /// Reports for one worker, in order of arrival.
 ///

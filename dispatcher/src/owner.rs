@@ -20,13 +20,13 @@ use hooklane_service::probes::{Condition, Heartbeat};
 use tokio::sync::mpsc;
 
 use crate::attempt::Clocks;
-use crate::core::{Epoch, Mono};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxError};
 use crate::records;
 use crate::token::{About, pack};
 use crate::worker::{Board, ReadRecord, Released, ToWorker};
+use hooklane_engine::{Epoch, Mono};
 
 /// How long a poll waits when there is nothing to read.
 const POLL_WAIT: Duration = Duration::from_millis(10);

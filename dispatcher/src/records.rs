@@ -1,10 +1,11 @@
 //! The records a dispatcher writes, as bytes.
 
 use hooklane_model::catalog::{Disabled, EndpointStatus};
+use hooklane_model::label::LabelValue;
 use hooklane_model::record::{AttemptRecord, DeadNote, PoisonNote};
 use hooklane_model::time::UnixMillis;
 
-use crate::core::{
+use hooklane_engine::{
     AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, DelayOrder, DisableOrder, OpenEnvelope,
 };
 

@@ -1,9 +1,9 @@
 //! What a delivery report is about, packed into the client's one word.
 //!
 //! `worker:6 | record:2 | slot:24 | seq:32`. 24 bits of slot are more
-//! deliveries than any byte budget admits at [`core::TARGET_BYTES`] each.
+//! deliveries than any byte budget admits at [`hooklane_engine::TARGET_BYTES`] each.
 
-use crate::core::{Stored, WorkId};
+use hooklane_engine::{Stored, WorkId};
 
 /// Most workers a process can have.
 pub(crate) const WORKERS_MAX: u16 = 64;

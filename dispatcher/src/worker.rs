@@ -25,10 +25,10 @@ use tokio::task::LocalSet;
 pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
 use self::stores::Stores;
 use crate::attempt::{Attempts, Destinations, invalid};
-use crate::core::{Action, AttemptResult, Core, Event, Limits, Mono, Now, SendOrder, WorkId};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::token::About;
+use hooklane_engine::{Action, AttemptResult, Core, Event, Limits, Mono, Now, SendOrder, WorkId};
 
 /// How often a worker looks for reports and publishes its watermarks while
 /// something is open.
@@ -76,7 +76,7 @@ pub(crate) struct Worker {
     stores: Stores,
     actions: Vec<Action>,
     pending: VecDeque<Event>,
-    reports: Vec<(About, Result<(), crate::core::StoreError>)>,
+    reports: Vec<(About, Result<(), hooklane_engine::StoreError>)>,
     published_at: Mono,
     maintained_at: Mono,
 }

@@ -8,8 +8,8 @@ use hooklane_kafka::record::TopicPartition;
 use hooklane_model::lane::Lane;
 
 use super::{Owned, Owner, OwnerError, Polled};
-use crate::core::Epoch;
 use crate::worker::ToWorker;
+use hooklane_engine::Epoch;
 
 /// How long a lane that is taken may finish its requests. The whole group
 /// waits for it.

@@ -9,7 +9,7 @@ use hooklane_model::catalog::Change;
 use hooklane_model::envelope::ConfigStamp;
 use hooklane_model::lane::Lane;
 
-use crate::core::{Epoch, Mono};
+use hooklane_engine::{Epoch, Mono};
 
 /// A record of a lane as it was read.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use hooklane_model::lane::Lane;
 use hooklane_model::time::UnixMillis;
 
 use super::{Board, ReadRecord};
-use crate::core::{Action, Epoch, Event, OpenEnvelope, StoreError, Stored};
 use crate::metrics::Metrics;
 use crate::outbox::{Full, Outbox};
 use crate::records;
 use crate::token::{About, pack};
+use hooklane_engine::{Action, Epoch, Event, OpenEnvelope, StoreError, Stored};
 
 /// What a record turned out to be.
 pub(super) enum Read {

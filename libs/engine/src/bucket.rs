@@ -11,25 +11,25 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use hooklane_model::resource::RateLimit;
 
-use super::Mono;
+use crate::Mono;
 
 /// The clock that all buckets of a core read: it stands still until told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct BucketClock(Arc<AtomicU64>);
+pub(crate) struct BucketClock(Arc<AtomicU64>);
 
 impl BucketClock {
-    pub(super) fn set(&self, now: Mono) {
+    pub(crate) fn set(&self, now: Mono) {
         self.0.store(now.0, Ordering::Relaxed);
     }
 
-    pub(super) fn mono(&self) -> Mono {
+    pub(crate) fn mono(&self) -> Mono {
         Mono(self.0.load(Ordering::Relaxed))
     }
 }
 
 /// A point in time in governor's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Instant(u64);
+pub(crate) struct Instant(u64);
 
 impl Reference for Instant {
     fn duration_since(&self, earlier: Self) -> Nanos {
@@ -59,7 +59,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, BucketClock, NoOpMiddleware<
 
 /// At most `w / period + burst` starts in any window `w`.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     limiter: Limiter,
     limit: RateLimit,
     clock: BucketClock,
@@ -70,7 +70,7 @@ pub(super) struct Bucket {
 impl Bucket {
     /// A bucket that was empty at `empty_at`: a new owner does not know what
     /// the former one spent, so it begins with nothing and earns from there.
-    pub(super) fn empty_since(limit: RateLimit, clock: &BucketClock, empty_at: Mono) -> Self {
+    pub(crate) fn empty_since(limit: RateLimit, clock: &BucketClock, empty_at: Mono) -> Self {
         let now = clock.mono();
         // Set back while the bucket is made, so that it earns from then on.
         clock.set(empty_at);
@@ -99,7 +99,7 @@ impl Bucket {
     }
 
     /// Takes one token, or says when there will be one.
-    pub(super) fn take(&mut self) -> Result<(), Mono> {
+    pub(crate) fn take(&mut self) -> Result<(), Mono> {
         let taken = self.limiter.check();
         taken.map_err(|not_until| Mono(not_until.earliest_possible().0))?;
         self.full_at = self.full_at.max(self.clock.mono()).after(self.limit.period);
@@ -107,13 +107,13 @@ impl Bucket {
     }
 
     /// When it will hold its whole burst, if nothing more is taken.
-    pub(super) fn full_at(&self) -> Mono {
+    pub(crate) fn full_at(&self) -> Mono {
         self.full_at
     }
 
     /// The bucket under another limit, at the level it has: an edit gives no
     /// fresh burst.
-    pub(super) fn changed_to(self, limit: RateLimit) -> Self {
+    pub(crate) fn changed_to(self, limit: RateLimit) -> Self {
         let level = self.drain_level();
         Self::with_level(limit, &self.clock, level.min(limit.burst.get()))
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hooklane_model::envelope::Target;
 use hooklane_model::id::DeliveryId;
 
-use super::Mono;
+use crate::Mono;
 
 /// How long a repeat is recognised.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -25,14 +25,14 @@ const ENTRIES_MAX: usize = 16_384;
 type Key = (DeliveryId, u16, u16);
 
 #[derive(Debug, Default)]
-pub(super) struct Dedupe {
+pub(crate) struct Dedupe {
     seen: HashSet<Key>,
     order: VecDeque<(Mono, Key)>,
 }
 
 impl Dedupe {
     /// Whether the target was seen within the window; notes it if not.
-    pub(super) fn is_repeat(&mut self, now: Mono, target: &Target) -> bool {
+    pub(crate) fn is_repeat(&mut self, now: Mono, target: &Target) -> bool {
         while let Some((at, key)) = self.order.front() {
             if now.since(*at) < WINDOW && self.order.len() < ENTRIES_MAX {
                 break;

@@ -8,12 +8,12 @@ use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
 use hooklane_model::resource::{Endpoint, RateLimit};
 
-use super::bucket::{Bucket, BucketClock};
-use super::{Limits, Mono};
+use crate::bucket::{Bucket, BucketClock};
+use crate::{Limits, Mono};
 
 /// What configuration and status say of an endpoint uid.
 #[derive(Clone, Debug)]
-pub(super) enum Known {
+pub(crate) enum Known {
     /// It exists.
     Configured {
         /// As configured.
@@ -35,26 +35,26 @@ const QUEUE_MAX: usize = 8_192;
 
 /// An endpoint with work, or with a limit that still binds.
 #[derive(Debug)]
-pub(super) struct EndpointState {
-    pub(super) uid: EndpointUid,
-    pub(super) lane: Lane,
-    pub(super) spec: Arc<Endpoint>,
+pub(crate) struct EndpointState {
+    pub(crate) uid: EndpointUid,
+    pub(crate) lane: Lane,
+    pub(crate) spec: Arc<Endpoint>,
     /// Slots of deliveries that may start as soon as the limits allow, in
     /// order of arrival.
-    pub(super) queue: VecDeque<usize>,
-    pub(super) in_flight: u32,
-    pub(super) bucket: Option<Bucket>,
+    pub(crate) queue: VecDeque<usize>,
+    pub(crate) in_flight: u32,
+    pub(crate) bucket: Option<Bucket>,
     /// Not before: the receiver said so.
     hold_until: Mono,
     reservations: Reservations,
     /// Moving average of an attempt's duration.
     latency: Duration,
     /// Whether it stands in the ready ring.
-    pub(super) in_ready: bool,
+    pub(crate) in_ready: bool,
     /// When it will be woken for its limit or hold, if it will.
-    pub(super) wake_at: Option<Mono>,
+    pub(crate) wake_at: Option<Mono>,
     /// Whether a timer watches its oldest queued delivery.
-    pub(super) stale_armed: bool,
+    pub(crate) stale_armed: bool,
 }
 
 /// When a delivery that comes in now would start, if everything that came
@@ -71,7 +71,7 @@ struct Reservations {
 }
 
 impl EndpointState {
-    pub(super) fn new(
+    pub(crate) fn new(
         spec: Arc<Endpoint>,
         lane: Lane,
         clock: &BucketClock,
@@ -105,7 +105,7 @@ impl EndpointState {
     }
 
     /// Takes a changed spec; the bucket's level is carried over.
-    pub(super) fn reconfigure(&mut self, spec: Arc<Endpoint>, clock: &BucketClock) {
+    pub(crate) fn reconfigure(&mut self, spec: Arc<Endpoint>, clock: &BucketClock) {
         let limit = spec.spec.rate_limit;
         if limit != self.spec.spec.rate_limit {
             self.bucket = match (self.bucket.take(), limit) {
@@ -122,22 +122,22 @@ impl EndpointState {
         self.spec = spec;
     }
 
-    pub(super) fn is_held(&self, now: Mono) -> bool {
+    pub(crate) fn is_held(&self, now: Mono) -> bool {
         self.hold_until > now
     }
 
-    pub(super) fn hold(&mut self, until: Mono) {
+    pub(crate) fn hold(&mut self, until: Mono) {
         self.hold_until = self.hold_until.max(until);
     }
 
-    pub(super) fn held_until(&self) -> Mono {
+    pub(crate) fn held_until(&self) -> Mono {
         self.hold_until
     }
 
     /// Requests it may have open at a time: its own limit, and never more
     /// than a tenth of all slots (but 30), so that no endpoint can take them
     /// all (the figures are those of SQS fair queues).
-    pub(super) fn slots(&self, limits: &Limits) -> u32 {
+    pub(crate) fn slots(&self, limits: &Limits) -> u32 {
         self.spec
             .spec
             .max_concurrency
@@ -145,7 +145,7 @@ impl EndpointState {
     }
 
     /// Notes how long an attempt took.
-    pub(super) fn observe_latency(&mut self, took: Duration) {
+    pub(crate) fn observe_latency(&mut self, took: Duration) {
         self.latency = if self.latency.is_zero() {
             took
         } else {
@@ -154,7 +154,7 @@ impl EndpointState {
     }
 
     /// Reserves the next start, and returns when that is.
-    pub(super) fn reserve(&mut self, now: Mono, limits: &Limits) -> Mono {
+    pub(crate) fn reserve(&mut self, now: Mono, limits: &Limits) -> Mono {
         let slots = self.slots(limits);
         if self.queue.is_empty() && self.in_flight < slots {
             self.reservations.slots = now;
@@ -181,7 +181,7 @@ impl EndpointState {
 
     /// How many deliveries may queue so that the last of them still starts
     /// within `wait`.
-    pub(super) fn queue_room(&self, wait: Duration, limits: &Limits) -> usize {
+    pub(crate) fn queue_room(&self, wait: Duration, limits: &Limits) -> usize {
         let per_delivery = self
             .spec
             .spec
@@ -198,7 +198,7 @@ impl EndpointState {
     }
 
     /// Whether it has no work and no timer.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.in_flight == 0
             && !self.in_ready
@@ -208,7 +208,7 @@ impl EndpointState {
 
     /// From when on nothing here needs to be remembered: no hold binds, and
     /// a new state's bucket would hold no more than this one's.
-    pub(super) fn binds_until(&self) -> Mono {
+    pub(crate) fn binds_until(&self) -> Mono {
         let bucket = self.bucket.as_ref().map_or(Mono(0), Bucket::full_at);
         self.hold_until
             .max(bucket)

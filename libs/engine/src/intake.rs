@@ -11,10 +11,10 @@ use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
 use hooklane_model::resource::Endpoint;
 
-use super::delivery::{Delivery, State};
-use super::endpoint::{EndpointState, Known};
-use super::timers::Wake;
-use super::{Action, Core, DeadReason, Epoch, Now, OpenEnvelope, ParkReason, TARGET_BYTES, WorkId};
+use crate::delivery::{Delivery, State};
+use crate::endpoint::{EndpointState, Known};
+use crate::timers::Wake;
+use crate::{Action, Core, DeadReason, Epoch, Now, OpenEnvelope, ParkReason, TARGET_BYTES, WorkId};
 
 /// How long a delivery waits in memory for its endpoint to become known
 /// before it is parked.
@@ -27,7 +27,7 @@ const UNKNOWN_MAX_AGE: Duration = Duration::from_secs(3 * 86_400);
 
 impl Core {
     /// Takes in the deliveries of one record.
-    pub(super) fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         now: Now,
         (lane, epoch, offset): (Lane, Epoch, i64),
@@ -70,7 +70,7 @@ impl Core {
 
     /// Decides where a delivery that is in nobody's hands goes: to its
     /// endpoint's queue, to wait, to a delay topic, or to the dead.
-    pub(super) fn place(&mut self, now: Now, slot: usize, out: &mut Vec<Action>) {
+    pub(crate) fn place(&mut self, now: Now, slot: usize, out: &mut Vec<Action>) {
         let delivery = &self.deliveries[slot];
         let uid = delivery.target.endpoint;
         let endpoint = match self.known.get(&uid) {
@@ -129,7 +129,7 @@ impl Core {
     }
 
     /// Holds a delivery in memory until a timer places it again.
-    pub(super) fn wait_until(&mut self, at: super::Mono, slot: usize) {
+    pub(crate) fn wait_until(&mut self, at: super::Mono, slot: usize) {
         let delivery = &mut self.deliveries[slot];
         delivery.state = State::Timed;
         let work = work_id(slot, delivery.seq);
@@ -188,7 +188,7 @@ impl Core {
     }
 
     /// Applies configuration changes to what is known and to running work.
-    pub(super) fn configure(
+    pub(crate) fn configure(
         &mut self,
         now: Now,
         changes: &[Change],
@@ -247,7 +247,7 @@ impl Core {
     }
 
     /// Places everything an endpoint has queued anew.
-    pub(super) fn replace_queue(&mut self, now: Now, uid: EndpointUid, out: &mut Vec<Action>) {
+    pub(crate) fn replace_queue(&mut self, now: Now, uid: EndpointUid, out: &mut Vec<Action>) {
         let Some(key) = self.by_uid.get(&uid).copied() else {
             return;
         };
@@ -270,7 +270,7 @@ impl Core {
 }
 
 /// The public name of the work in a slot.
-pub(super) fn work_id(slot: usize, seq: u32) -> WorkId {
+pub(crate) fn work_id(slot: usize, seq: u32) -> WorkId {
     let slot = u32::try_from(slot).expect("the byte budget bounds the table far below 2^32");
     WorkId { slot, seq }
 }

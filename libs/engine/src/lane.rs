@@ -6,10 +6,10 @@ use std::time::Duration;
 use hooklane_model::lane::Lane;
 use hooklane_model::tracker::Tracker;
 
-use super::dedupe::Dedupe;
-use super::delivery::State;
-use super::timers::Wake;
-use super::{Action, Core, Epoch, Mono, Now, ParkReason};
+use crate::dedupe::Dedupe;
+use crate::delivery::State;
+use crate::timers::Wake;
+use crate::{Action, Core, Epoch, Mono, Now, ParkReason};
 
 /// How long records may take to become durable after a draining lane's
 /// deadline.
@@ -17,29 +17,29 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// A lane that this process owns.
 #[derive(Debug)]
-pub(super) struct LaneState {
-    pub(super) epoch: Epoch,
-    pub(super) tracker: Tracker,
-    pub(super) dedupe: Dedupe,
-    pub(super) claimed_at: Mono,
+pub(crate) struct LaneState {
+    pub(crate) epoch: Epoch,
+    pub(crate) tracker: Tracker,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) claimed_at: Mono,
     /// Deliveries in flight or settling: what a revoke waits for.
-    pub(super) busy: u32,
+    pub(crate) busy: u32,
     /// Requests whose answer was not waited for when the lane was given up.
-    pub(super) unanswered: u32,
+    pub(crate) unanswered: u32,
     /// Set when the lane is being given up.
-    pub(super) draining: Option<Mono>,
+    pub(crate) draining: Option<Mono>,
     /// When the records that are not settled were read.
     read_at: VecDeque<(i64, Mono)>,
 }
 
 impl LaneState {
     /// When the oldest record that is not settled was read.
-    pub(super) fn oldest_since(&self) -> Option<Mono> {
+    pub(crate) fn oldest_since(&self) -> Option<Mono> {
         self.read_at.front().map(|(_, at)| *at)
     }
 
     /// Notes that a record with `parts` deliveries was read.
-    pub(super) fn opened(&mut self, offset: i64, parts: u32, now: Mono) {
+    pub(crate) fn opened(&mut self, offset: i64, parts: u32, now: Mono) {
         if let Err(error) = self.tracker.open(offset, parts) {
             // The consumer delivers rising offsets under one claim.
             debug_assert!(false, "{error}");
@@ -50,7 +50,7 @@ impl LaneState {
     }
 
     /// Notes that one delivery of the record at `offset` is settled.
-    pub(super) fn finished(&mut self, offset: i64) {
+    pub(crate) fn finished(&mut self, offset: i64) {
         let known = self.tracker.finish(offset);
         debug_assert!(known.is_ok(), "{known:?}");
         self.trim();
@@ -69,7 +69,7 @@ impl LaneState {
 }
 
 impl Core {
-    pub(super) fn claim(&mut self, now: Now, lane: Lane, epoch: Epoch, next: i64) {
+    pub(crate) fn claim(&mut self, now: Now, lane: Lane, epoch: Epoch, next: i64) {
         // A lane that is assigned again while its former claim still drains
         // starts anew: what is left of that claim becomes inert.
         self.forget_lane(lane);
@@ -88,7 +88,7 @@ impl Core {
         );
     }
 
-    pub(super) fn unreadable(&mut self, now: Now, lane: Lane, epoch: Epoch, offset: i64) {
+    pub(crate) fn unreadable(&mut self, now: Now, lane: Lane, epoch: Epoch, offset: i64) {
         let claimed = self.lanes.get_mut(&lane).filter(|s| s.epoch == epoch);
         if let Some(state) = claimed.filter(|s| s.draining.is_none()) {
             state.opened(offset, 1, now.mono);
@@ -96,7 +96,7 @@ impl Core {
         }
     }
 
-    pub(super) fn poisoned(
+    pub(crate) fn poisoned(
         &mut self,
         lane: Lane,
         epoch: Epoch,
@@ -113,7 +113,7 @@ impl Core {
     /// Stops starting anything in the lane. What waits goes to the tail of the
     /// retry ladder, so that the watermark can pass it: dropped, it would be
     /// read again together with everything that was settled behind it.
-    pub(super) fn revoke(&mut self, now: Now, lane: Lane, deadline: Mono, out: &mut Vec<Action>) {
+    pub(crate) fn revoke(&mut self, now: Now, lane: Lane, deadline: Mono, out: &mut Vec<Action>) {
         let Some(state) = self.lanes.get_mut(&lane) else {
             return;
         };
@@ -133,7 +133,7 @@ impl Core {
     /// At the deadline, stops waiting for answers: what is on the wire is
     /// handed over like the rest, to be sent again once its request must have
     /// ended. A little later the lane is let go whatever is not durable yet.
-    pub(super) fn lane_deadline(&mut self, now: Now, lane: Lane, out: &mut Vec<Action>) {
+    pub(crate) fn lane_deadline(&mut self, now: Now, lane: Lane, out: &mut Vec<Action>) {
         let Some(state) = self.lanes.get(&lane) else {
             return;
         };
@@ -179,7 +179,7 @@ impl Core {
     }
 
     /// Lets a draining lane go once nothing of it is open.
-    pub(super) fn release_if_idle(&mut self, lane: Lane, out: &mut Vec<Action>) {
+    pub(crate) fn release_if_idle(&mut self, lane: Lane, out: &mut Vec<Action>) {
         let idle = self
             .lanes
             .get(&lane)
@@ -228,7 +228,7 @@ impl Core {
     }
 
     /// Takes a delivery out of memory without settling it.
-    pub(super) fn drop_delivery(&mut self, slot: usize) {
+    pub(crate) fn drop_delivery(&mut self, slot: usize) {
         let delivery = self.deliveries.remove(slot);
         self.bytes -= delivery.cost;
     }

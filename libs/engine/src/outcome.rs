@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hooklane_model::label::LabelValue;
 use hooklane_model::time::UnixMillis;
 
 /// What came of one request.
@@ -86,9 +87,8 @@ pub enum Outcome {
     NotStarted,
 }
 
-impl Outcome {
-    /// All outcomes.
-    pub const ALL: [Self; 5] = [
+impl LabelValue for Outcome {
+    const ALL: &'static [Self] = &[
         Self::Delivered,
         Self::Retry,
         Self::Held,
@@ -96,9 +96,7 @@ impl Outcome {
         Self::NotStarted,
     ];
 
-    /// The word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
             Self::Retry => "retry",
@@ -134,9 +132,8 @@ pub enum DeadReason {
     TooLarge,
 }
 
-impl DeadReason {
-    /// All reasons.
-    pub const ALL: [Self; 10] = [
+impl LabelValue for DeadReason {
+    const ALL: &'static [Self] = &[
         Self::Exhausted,
         Self::Rejected,
         Self::Gone,
@@ -149,9 +146,7 @@ impl DeadReason {
         Self::TooLarge,
     ];
 
-    /// The word in records and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
             Self::Rejected => "rejected",
@@ -165,7 +160,9 @@ impl DeadReason {
             Self::TooLarge => "too_large",
         }
     }
+}
 
+impl DeadReason {
     /// The kind of terminal record: an expired delivery is not the
     /// receiver's refusal.
     #[must_use]
@@ -195,9 +192,8 @@ pub enum ParkReason {
     HandOver,
 }
 
-impl ParkReason {
-    /// All reasons.
-    pub const ALL: [Self; 6] = [
+impl LabelValue for ParkReason {
+    const ALL: &'static [Self] = &[
         Self::Backlog,
         Self::Hold,
         Self::Paused,
@@ -206,9 +202,7 @@ impl ParkReason {
         Self::HandOver,
     ];
 
-    /// The metric label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Backlog => "backlog",
             Self::Hold => "hold",

@@ -1,11 +1,11 @@
 //! Starts what the limits allow, endpoint by endpoint in turn, and wakes what
 //! has waited.
 
-use super::bucket::Bucket;
-use super::delivery::State;
-use super::intake::work_id;
-use super::timers::Wake;
-use super::{Action, Core, Now, ParkReason, SendOrder, WorkId};
+use crate::bucket::Bucket;
+use crate::delivery::State;
+use crate::intake::work_id;
+use crate::timers::Wake;
+use crate::{Action, Core, Now, ParkReason, SendOrder, WorkId};
 
 /// What became of an endpoint's turn.
 enum Turn {
@@ -17,7 +17,7 @@ enum Turn {
 
 impl Core {
     /// Puts an endpoint into the ready ring, once.
-    pub(super) fn make_ready(&mut self, key: usize) {
+    pub(crate) fn make_ready(&mut self, key: usize) {
         let endpoint = &mut self.endpoints[key];
         if !endpoint.in_ready && !endpoint.queue.is_empty() {
             endpoint.in_ready = true;
@@ -27,7 +27,7 @@ impl Core {
 
     /// Gives every ready endpoint one start in turn until the slots are taken
     /// or nobody is ready.
-    pub(super) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
+    pub(crate) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
         while self.in_flight < self.limits.slots && now.mono < self.lease_until {
             let Some(key) = self.ready.pop_front() else {
                 break;
@@ -80,7 +80,7 @@ impl Core {
     }
 
     /// Does what the timers that have come due are for.
-    pub(super) fn fire_timers(&mut self, now: Now, out: &mut Vec<Action>) {
+    pub(crate) fn fire_timers(&mut self, now: Now, out: &mut Vec<Action>) {
         while let Some(wake) = self.timers.pop_due(now.mono) {
             match wake {
                 Wake::Work(work) => {
@@ -141,7 +141,7 @@ impl Core {
 
     /// Forgets an endpoint that has no work, as soon as no limit or hold of
     /// it binds any more.
-    pub(super) fn forget_if_idle(&mut self, now: Now, key: usize) {
+    pub(crate) fn forget_if_idle(&mut self, now: Now, key: usize) {
         let Some(endpoint) = self.endpoints.get_mut(key).filter(|e| e.is_idle()) else {
             return;
         };
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// The slot of work that is still this work.
-    pub(super) fn live(&self, work: WorkId) -> Option<usize> {
+    pub(crate) fn live(&self, work: WorkId) -> Option<usize> {
         let slot = work.slot as usize;
         self.deliveries
             .get(slot)

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Core, Mono};
+use crate::{Core, Mono};
 
 /// Queued deliveries beyond which reading stops; it goes on at half. A quarter
 /// of a second's work of one worker: enough to bridge a fetch.
@@ -21,9 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What decides whether more is read.
 #[derive(Debug, Default)]
-pub(super) struct ReadAhead {
+pub(crate) struct ReadAhead {
     /// Deliveries in the queues of all endpoints.
-    pub(super) queued: usize,
+    pub(crate) queued: usize,
     /// Of those, the ones that wait for their own endpoint; as of `looked_at`.
     own_fault: usize,
     looked_at: Mono,
@@ -48,7 +48,7 @@ impl Core {
     }
 
     fn waiting_for_their_endpoint(&self, now: Mono) -> usize {
-        let waits = |endpoint: &super::endpoint::EndpointState| {
+        let waits = |endpoint: &crate::endpoint::EndpointState| {
             let head = endpoint
                 .queue
                 .front()

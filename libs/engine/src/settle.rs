@@ -5,10 +5,10 @@ use std::time::Duration;
 use hooklane_model::ladder::{Hop, Rung, next_hop};
 use hooklane_model::time::UnixMillis;
 
-use super::delivery::State;
-use super::endpoint::Known;
-use super::intake::work_id;
-use super::{
+use crate::delivery::State;
+use crate::endpoint::Known;
+use crate::intake::work_id;
+use crate::{
     Action, AttemptEntry, AttemptResult, BuryOrder, Core, DeadReason, DelayOrder, DisableOrder,
     Now, Outcome, ParkReason, StoreError, Stored, Verdict, WorkId, verdict,
 };
@@ -30,7 +30,7 @@ const LEASE_RETRY: Duration = Duration::from_millis(100);
 
 impl Core {
     /// Takes the end of a request.
-    pub(super) fn finished(
+    pub(crate) fn finished(
         &mut self,
         now: Now,
         work: WorkId,
@@ -195,7 +195,7 @@ impl Core {
 
     /// Puts a delivery that spent no attempt on a rung of at most five
     /// minutes. `due` is when its turn would be, if that is known.
-    pub(super) fn park(
+    pub(crate) fn park(
         &mut self,
         now: Now,
         slot: usize,
@@ -245,7 +245,7 @@ impl Core {
 
     /// Ends a delivery without an attempt; `target.attempt` is the one it did
     /// not get.
-    pub(super) fn bury(&mut self, slot: usize, reason: DeadReason, out: &mut Vec<Action>) {
+    pub(crate) fn bury(&mut self, slot: usize, reason: DeadReason, out: &mut Vec<Action>) {
         let target = &mut self.deliveries[slot].target;
         target.attempt = target.attempt.saturating_sub(1);
         self.write_dead(slot, reason, 0, out);
@@ -349,7 +349,7 @@ impl Core {
     }
 
     /// Takes the news that a record is durable, or cannot be.
-    pub(super) fn stored(
+    pub(crate) fn stored(
         &mut self,
         work: WorkId,
         what: Stored,

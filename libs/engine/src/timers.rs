@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Mono, WorkId};
+use crate::{Mono, WorkId};
 use hooklane_model::lane::Lane;
 
 /// What a timer is for. A timer is never cancelled: whoever it wakes looks
 /// whether there is still something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wake {
+pub(crate) enum Wake {
     /// A delivery is due, or has waited long enough for its endpoint to
     /// become known.
     Work(WorkId),
@@ -26,18 +26,18 @@ pub(super) enum Wake {
 /// Bounded by what is held: at most one per delivery, two per endpoint and
 /// one per lane are armed at a time.
 #[derive(Debug, Default)]
-pub(super) struct Timers(BinaryHeap<Reverse<(Mono, Wake)>>);
+pub(crate) struct Timers(BinaryHeap<Reverse<(Mono, Wake)>>);
 
 impl Timers {
-    pub(super) fn arm(&mut self, at: Mono, wake: Wake) {
+    pub(crate) fn arm(&mut self, at: Mono, wake: Wake) {
         self.0.push(Reverse((at, wake)));
     }
 
-    pub(super) fn next(&self) -> Option<Mono> {
+    pub(crate) fn next(&self) -> Option<Mono> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
-    pub(super) fn pop_due(&mut self, now: Mono) -> Option<Wake> {
+    pub(crate) fn pop_due(&mut self, now: Mono) -> Option<Wake> {
         if self.next()? > now {
             return None;
         }

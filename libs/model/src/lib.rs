@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod fields;
 pub mod filter;
 pub mod id;
+pub mod label;
 pub mod ladder;
 pub mod lane;
 pub mod matching;

@@ -17,7 +17,7 @@ use hooklane_model::resource::{Endpoint, Manifest, Strictness, parse_value};
 use hooklane_model::time::UnixMillis;
 use serde_json::json;
 
-use crate::core::*;
+use crate::*;
 
 pub(super) const LANE: Lane = Lane(0);
 const START: UnixMillis = UnixMillis(1_700_000_000_000);

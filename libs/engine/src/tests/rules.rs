@@ -12,7 +12,7 @@ use hooklane_model::time::UnixMillis;
 use serde_json::{Value, json};
 
 use super::model::{LANE, endpoint, envelope, target};
-use crate::core::*;
+use crate::*;
 
 const T0: UnixMillis = UnixMillis(1_700_000_000_000);
 

@@ -1,19 +1,6 @@
 //! Labels whose values are known when the program is compiled.
 
-/// An enum that can be a label: its values are all there from the start.
-pub trait LabelValue: Copy + PartialEq + 'static {
-    /// Every value, each once.
-    const ALL: &'static [Self];
-
-    /// The text in the exposition: lower-case words joined by underscores.
-    fn as_str(self) -> &'static str;
-
-    /// Its place in [`LabelValue::ALL`].
-    fn index(self) -> usize {
-        let at = Self::ALL.iter().position(|value| *value == self);
-        at.expect("LabelValue::ALL lists every value of the enum")
-    }
-}
+pub use hooklane_model::label::LabelValue;
 
 /// One handle for each value of a label.
 #[derive(Clone, Debug)]
