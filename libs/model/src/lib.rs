@@ -17,6 +17,7 @@ pub mod matching;
 pub mod plan;
 pub mod record;
 pub mod resource;
+pub mod secret;
 pub mod time;
 pub mod topic;
 pub mod tracker;

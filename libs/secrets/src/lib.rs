@@ -14,10 +14,9 @@ mod entropy;
 mod keyring;
 mod seal;
 mod sealed;
-mod secret;
 
 pub use entropy::{Entropy, EntropyError, SystemEntropy};
+pub use hooklane_model::secret::Secret;
 pub use keyring::{KeyId, Keyring, KeyringError};
 pub use seal::{OpenError, Place, SealError, open, rewrap, seal};
 pub use sealed::{FormatError, PREFIX, Sealed};
-pub use secret::Secret;

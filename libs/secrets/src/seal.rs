@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::entropy::{Entropy, EntropyError};
 use crate::keyring::{KEY_BYTES, Key, KeyId, Keyring};
 use crate::sealed::{NONCE_BYTES, Sealed, VALUE_BYTES_MAX};
-use crate::secret::Secret;
+use hooklane_model::secret::Secret;
 
 /// Where a secret belongs; it opens nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

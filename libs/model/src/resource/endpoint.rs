@@ -1,13 +1,24 @@
 //! An endpoint: where deliveries go, and how.
 
-use std::num::NonZeroU32;
+mod headers;
+mod rate_limit;
+mod retry;
+mod signing;
+
 use std::time::Duration;
 
 use url::Url;
 
+use self::rate_limit::read_rate_limit;
+use self::retry::read_retry;
 use super::Metadata;
 use crate::fields::{Fields, Findings};
 use crate::id::EndpointUid;
+use crate::secret::SecretRef;
+
+pub use self::rate_limit::RateLimit;
+pub use self::retry::RetryPolicy;
+pub use self::signing::{Signing, SigningScheme, SigningSecret, StandardKey};
 
 /// Where deliveries go, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,18 +56,9 @@ pub struct EndpointSpec {
     /// When to try again, and when to stop.
     pub retry: RetryPolicy,
     /// How requests are signed.
-    pub signing: SigningScheme,
+    pub signing: Signing,
     /// Matched and parked, not sent.
     pub paused: bool,
-}
-
-/// In every window `w`: at most `w / period + burst` requests started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Time per request, rounded up so that the limit is never exceeded.
-    pub period: Duration,
-    /// Requests that may start at once after a quiet time.
-    pub burst: NonZeroU32,
 }
 
 /// Whether first attempts keep the order of a key.
@@ -77,59 +79,15 @@ pub enum OnExhausted {
     Block,
 }
 
-/// How requests are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SigningScheme {
-    /// Not at all.
-    None,
-}
-
-/// When to try again, and when to stop.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RetryPolicy {
-    /// Wait after the first, second, ... failed attempt. After the last wait
-    /// one more attempt is made.
-    pub schedule: Vec<Duration>,
-    /// Part of each wait added at random, 0 to 1.
-    pub jitter: f64,
-    /// From the first sight of the event to giving up.
-    pub max_age: Duration,
-}
-
-impl RetryPolicy {
-    /// The attempts a delivery gets: the first and one after each wait.
-    #[must_use]
-    pub fn attempts_max(&self) -> u16 {
-        u16::try_from(self.schedule.len() + 1).unwrap_or(u16::MAX)
-    }
-}
-
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The example schedule of Standard Webhooks 1.0, after its immediate attempt.
-const DEFAULT_SCHEDULE: [Duration; 10] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(2 * 3_600),
-    Duration::from_secs(5 * 3_600),
-    Duration::from_secs(10 * 3_600),
-    Duration::from_secs(14 * 3_600),
-    Duration::from_secs(20 * 3_600),
-    Duration::from_secs(24 * 3_600),
-];
-/// More waits than anybody schedules by hand; bounds the stored record.
-const SCHEDULE_MAX: usize = 50;
 /// A request slot is held this long by a receiver that never answers.
 const TIMEOUT_MAX: Duration = MINUTE;
 /// A longer URL is refused by common servers and proxies.
 const URL_MAX: usize = 2_048;
-/// The fastest limit the bucket keeps exactly.
-const RATE_MAX: f64 = 50_000.0;
 const CONCURRENCY_MAX: u64 = 1_000;
 
 const ORDERINGS: [(&str, Ordering); 2] = [("none", Ordering::None), ("key", Ordering::Key)];
@@ -170,6 +128,29 @@ impl EndpointSpec {
         fields.finish(findings);
         (spec.url.has_host()).then_some(spec)
     }
+}
+
+impl EndpointSpec {
+    /// Where secrets stand in the spec, each with the JSON pointer (RFC 6901,
+    /// from the spec on) of the object that holds `value`, `valueFrom` or
+    /// `sealed`.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<(String, &SecretRef)> {
+        let signing = self.signing.secrets.iter().enumerate();
+        signing
+            .map(|(i, one)| (format!("/signing/secrets/{i}"), &one.secret))
+            .collect()
+    }
+}
+
+fn read_signing(fields: &mut Fields, findings: &mut Findings) -> Signing {
+    let path = fields.path_of("signing.scheme");
+    let signing = Signing::read(fields, findings);
+    if signing.scheme != SigningScheme::None {
+        let reason = "is not available in this release, which sends unsigned; use none";
+        findings.problem(path, reason);
+    }
+    signing
 }
 
 fn small(number: Option<u64>, default: u32) -> u32 {
@@ -230,97 +211,4 @@ fn url_problems(url: &Url, length: usize) -> Vec<&'static str> {
         .filter(|(wrong, _)| *wrong)
         .map(|(_, reason)| reason)
         .collect()
-}
-
-fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> Option<RateLimit> {
-    let path = fields.path_of("rateLimit");
-    let mut object = fields.object("rateLimit", findings)?;
-    let mut rates = Vec::new();
-    for (field, per) in [
-        ("perSecond", SECOND),
-        ("perMinute", MINUTE),
-        ("perHour", HOUR),
-    ] {
-        if object.has(field) {
-            let max = RATE_MAX * per.as_secs_f64();
-            let rate = object.number(field, (1.0 / 3_600.0, max), findings);
-            rates.extend(rate.map(|rate| (rate, per)));
-        } else {
-            let _absent = object.take(field);
-        }
-    }
-    let burst = object.integer("burst", (1, 1_000_000), findings);
-    object.finish(findings);
-    let [(rate, per)] = rates[..] else {
-        findings.problem(path, "give exactly one of perSecond, perMinute, perHour");
-        return None;
-    };
-    let default_burst = rate.ceil().clamp(1.0, RATE_MAX);
-    // Whole and within 1 to 50,000: the cast is exact.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped above"
-    )]
-    let burst = small(burst, default_burst as u32);
-    Some(RateLimit {
-        period: period(rate, per),
-        burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN),
-    })
-}
-
-/// Time per request in whole nanoseconds, rounded up.
-fn period(rate: f64, per: Duration) -> Duration {
-    let nanos = (per.as_secs_f64() / rate * 1e9).ceil();
-    // The smallest rate is one per 3,600 hours: 1.3e16 ns, far below 2^63.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "bounded above"
-    )]
-    Duration::from_nanos(nanos as u64)
-}
-
-fn read_retry(fields: &mut Fields, findings: &mut Findings) -> RetryPolicy {
-    let mut policy = RetryPolicy {
-        schedule: DEFAULT_SCHEDULE.to_vec(),
-        jitter: 0.2,
-        max_age: 3 * DAY,
-    };
-    let Some(mut object) = fields.object("retry", findings) else {
-        return policy;
-    };
-    if let Some(schedule) = object.durations("schedule", (SECOND, DAY), findings) {
-        if schedule.len() > SCHEDULE_MAX {
-            findings.problem(
-                object.path_of("schedule"),
-                format!("has {} waits; at most {SCHEDULE_MAX}", schedule.len()),
-            );
-        }
-        policy.schedule = schedule;
-    }
-    if let Some(jitter) = object.number("jitter", (0.0, 1.0), findings) {
-        policy.jitter = jitter;
-    }
-    if let Some(max_age) = object.duration("maxAge", (SECOND, 14 * DAY), findings) {
-        policy.max_age = max_age;
-    }
-    object.finish(findings);
-    policy
-}
-
-fn read_signing(fields: &mut Fields, findings: &mut Findings) -> SigningScheme {
-    let Some(mut object) = fields.object("signing", findings) else {
-        return SigningScheme::None;
-    };
-    let path = object.path_of("scheme");
-    let scheme = object.required_text("scheme", findings);
-    if !scheme.is_empty() && scheme != "none" {
-        findings.problem(
-            path,
-            format!("`{scheme}` is not available in this release, which sends unsigned; use none"),
-        );
-    }
-    object.finish(findings);
-    SigningScheme::None
 }

@@ -1,0 +1,68 @@
+//! How many requests may start per time.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::{HOUR, MINUTE, SECOND, small};
+use crate::fields::{Fields, Findings};
+
+/// In every window `w`: at most `w / period + burst` requests started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Time per request, rounded up so that the limit is never exceeded.
+    pub period: Duration,
+    /// Requests that may start at once after a quiet time.
+    pub burst: NonZeroU32,
+}
+
+/// The fastest limit the bucket keeps exactly.
+const RATE_MAX: f64 = 50_000.0;
+
+pub(super) fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> Option<RateLimit> {
+    let path = fields.path_of("rateLimit");
+    let mut object = fields.object("rateLimit", findings)?;
+    let mut rates = Vec::new();
+    for (field, per) in [
+        ("perSecond", SECOND),
+        ("perMinute", MINUTE),
+        ("perHour", HOUR),
+    ] {
+        if object.has(field) {
+            let max = RATE_MAX * per.as_secs_f64();
+            let rate = object.number(field, (1.0 / 3_600.0, max), findings);
+            rates.extend(rate.map(|rate| (rate, per)));
+        } else {
+            let _absent = object.take(field);
+        }
+    }
+    let burst = object.integer("burst", (1, 1_000_000), findings);
+    object.finish(findings);
+    let [(rate, per)] = rates[..] else {
+        findings.problem(path, "give exactly one of perSecond, perMinute, perHour");
+        return None;
+    };
+    let default_burst = rate.ceil().clamp(1.0, RATE_MAX);
+    // Whole and within 1 to 50,000: the cast is exact.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped above"
+    )]
+    let burst = small(burst, default_burst as u32);
+    Some(RateLimit {
+        period: period(rate, per),
+        burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN),
+    })
+}
+
+/// Time per request in whole nanoseconds, rounded up.
+fn period(rate: f64, per: Duration) -> Duration {
+    let nanos = (per.as_secs_f64() / rate * 1e9).ceil();
+    // The smallest rate is one per 3,600 hours: 1.3e16 ns, far below 2^63.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded above"
+    )]
+    Duration::from_nanos(nanos as u64)
+}
