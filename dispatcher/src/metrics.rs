@@ -77,7 +77,9 @@ impl EndClass {
                 side: Side::Network,
                 ..
             } => Self::FailedNetwork,
-            AttemptEnd::Failed { side: Side::Us, .. } | AttemptEnd::NotStarted => Self::FailedUs,
+            AttemptEnd::Failed { side: Side::Us, .. }
+            | AttemptEnd::NotStarted
+            | AttemptEnd::Blocked { .. } => Self::FailedUs,
         }
     }
 }

@@ -41,6 +41,7 @@ fn ended(end: &AttemptEnd) -> (Option<u16>, Option<&'static str>, Option<&'stati
         AttemptEnd::Response { status, .. } => (Some(*status), None, None),
         AttemptEnd::Failed { reason, side } => (None, Some(*reason), Some(side.as_str())),
         AttemptEnd::NotStarted => (None, Some("not_started"), Some("us")),
+        AttemptEnd::Blocked { reason } => (None, Some(*reason), Some("us")),
     }
 }
 

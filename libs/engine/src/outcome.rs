@@ -37,6 +37,12 @@ pub enum AttemptEnd {
     },
     /// Not a byte was sent: the lease had run out.
     NotStarted,
+    /// No request could be made: something of ours is missing without which
+    /// no delivery to this endpoint can be, such as a key for its secrets.
+    Blocked {
+        /// Stable word for records and metrics.
+        reason: &'static str,
+    },
 }
 
 /// Whose side a failure is on.
@@ -249,11 +255,19 @@ const REFUSED_ATTEMPTS: u16 = 3;
 /// How long a 429 without Retry-After holds the endpoint.
 const HOLD_DEFAULT: Duration = Duration::from_secs(60);
 
+/// How long an endpoint waits that we cannot make requests for: soon enough
+/// after somebody mended it, and few records while nobody has.
+const BLOCKED_HOLD: Duration = Duration::from_secs(15);
+
 /// The outcome rules.
 #[must_use]
 pub fn verdict(end: &AttemptEnd) -> Verdict {
     match *end {
         AttemptEnd::NotStarted => Verdict::Again,
+        AttemptEnd::Blocked { .. } => Verdict::Hold {
+            wait: BLOCKED_HOLD,
+            spends_attempt: false,
+        },
         AttemptEnd::Failed { .. } => Verdict::Retry {
             attempts_max: u16::MAX,
         },

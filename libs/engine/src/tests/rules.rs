@@ -225,6 +225,24 @@ fn a_429_spends_no_attempt_and_holds_the_whole_endpoint() {
 }
 
 #[test]
+fn what_we_lack_holds_the_endpoint_and_kills_nothing() {
+    let mut one_attempt = spec();
+    one_attempt["retry"]["schedule"] = json!([]);
+    let mut bench = Bench::new(one_attempt);
+    let end = AttemptEnd::Blocked { reason: "secret" };
+    let sent = sends(&bench.read(0, vec![target(1, 1)]));
+    let actions = bench.finish(0, sent[0], end);
+    let [order] = delays(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    // Its one attempt is still to be made, and nothing else is tried meanwhile.
+    assert_eq!(order.target.attempt, 1);
+    assert_eq!(order.parked, Some(ParkReason::Hold));
+    assert!(sends(&bench.read(14_999, vec![target(2, 1)])).is_empty());
+    assert_eq!(sends(&bench.step(15_000, Event::Time)).len(), 1);
+}
+
+#[test]
 fn a_backlog_is_parked_at_the_drain_rate() {
     let mut limited = spec();
     limited["rateLimit"] = json!({"perSecond": 1, "burst": 1});
