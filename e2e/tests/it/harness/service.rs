@@ -1,7 +1,6 @@
 //! Services as child processes.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use hooklane_test_support::{Process, Scrape, free_addr, wait_until};
 use serde_json::Value;
@@ -44,7 +43,7 @@ impl Pipeline {
             .env("HOOKLANE__METRICS__LISTEN", addr.to_string())
             .env("HOOKLANE__EGRESS__ALLOW_CIDRS", "127.0.0.0/8")
             .env("HOOKLANE__EGRESS__ALLOW_HTTP", "true")
-            .env("HOOKLANE__SHUTDOWN__DEADLINE", "20s");
+            .env("HOOKLANE__SHUTDOWN__DEADLINE", "60s");
         for (key, value) in &self.env {
             builder = builder.env(key, value);
         }
@@ -95,10 +94,7 @@ impl Service {
 
     /// SIGTERM; it must end in order.
     pub(crate) fn stop(mut self) {
-        let code = self
-            .process
-            .sigterm_and_wait(Duration::from_secs(30))
-            .unwrap();
+        let code = self.process.sigterm_and_wait(DEADLINE).unwrap();
         assert_eq!(code, 0, "{:?}: {}", self.kind, self.process.log());
     }
 

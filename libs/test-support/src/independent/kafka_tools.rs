@@ -164,7 +164,7 @@ pub fn consume(bootstrap: &str, topic: &str, n: usize) -> anyhow::Result<Vec<Too
         topic,
         "--from-beginning",
     ]);
-    command.args(["--max-messages", &n.to_string(), "--timeout-ms", "30000"]);
+    command.args(["--max-messages", &n.to_string(), "--timeout-ms", "90000"]);
     for (name, value) in [
         ("print.key", "true"),
         ("print.headers", "true"),

@@ -57,7 +57,7 @@ fn python_receives() {
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 503");
-    receiver.wait_count(1, Duration::from_secs(10)).unwrap();
+    receiver.wait_count(1, Duration::from_secs(60)).unwrap();
     let request = receiver.requests().unwrap().remove(0);
     assert_eq!(
         (request.method.as_str(), request.path.as_str()),

@@ -8,7 +8,7 @@ use hooklane_test_support::{
     Answer, Process, Receiver, Script, free_addr, scrape, wait_for, wait_until,
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn shell(script: &str) -> Process {
     Process::builder("sh")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hooklane_test_support::{Answer, Fault, OnConnect, Receiver, Script, free_addr, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
