@@ -10,6 +10,7 @@ mod distribution;
 mod node;
 mod wire;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::names::{free_addr, unique};
+use crate::proxy::Proxy;
 use crate::wait::wait_for;
 use crate::watchdog;
 use node::Node;
@@ -25,7 +27,9 @@ use node::Node;
 pub(crate) use distribution::java;
 
 /// Two to four seconds on an idle machine, ten times that beside a compiler.
-const READY: Duration = Duration::from_secs(90);
+const READY: Duration = Duration::from_secs(180);
+/// Until every broker has heard of a new topic: well below a second when idle.
+const HEARD_OF: Duration = Duration::from_secs(60);
 
 /// A cluster of one or three brokers. Brokers are counted from 1.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct KafkaCluster {
     nodes: Mutex<Vec<Node>>,
     bootstrap: String,
     heap_mib: usize,
+    /// One per broker, for those who come by its second listener.
+    network: Vec<Proxy>,
     // Last, so that the folder outlives the brokers that write to it.
     _folder: TempDir,
 }
@@ -44,12 +50,25 @@ impl KafkaCluster {
     /// # Errors
     /// When jars, java or the brokers can't be had, with the end of the log.
     pub fn start(nodes: usize) -> anyhow::Result<KafkaCluster> {
+        KafkaCluster::start_with(nodes, false)
+    }
+
+    /// The same, with a second way in: [`KafkaCluster::far`], by a network that
+    /// can be taken away.
+    ///
+    /// # Errors
+    /// As [`KafkaCluster::start`].
+    pub fn start_with_far_side(nodes: usize) -> anyhow::Result<KafkaCluster> {
+        KafkaCluster::start_with(nodes, true)
+    }
+
+    fn start_with(nodes: usize, far: bool) -> anyhow::Result<KafkaCluster> {
         // A port that was free may be taken when the broker comes to bind it.
-        let mut attempt = KafkaCluster::start_once(nodes);
+        let mut attempt = KafkaCluster::start_once(nodes, far);
         for _ in 0..2 {
             match &attempt {
                 Err(error) if format!("{error:#}").contains("Address already in use") => {
-                    attempt = KafkaCluster::start_once(nodes);
+                    attempt = KafkaCluster::start_once(nodes, far);
                 }
                 _ => break,
             }
@@ -57,13 +76,21 @@ impl KafkaCluster {
         attempt
     }
 
-    fn start_once(count: usize) -> anyhow::Result<KafkaCluster> {
+    fn start_once(count: usize, far: bool) -> anyhow::Result<KafkaCluster> {
         ensure!(count > 0, "a cluster has at least one broker");
         let folder = TempDir::with_prefix("hooklane-kafka-")?;
         watchdog::remove_folder_at_exit(folder.path())?;
         let mut nodes = Vec::new();
+        let mut network = Vec::new();
         for id in 1..=count {
-            nodes.push(Node::new(id, free_addr()?, free_addr()?, folder.path()));
+            let mut node = Node::new(id, free_addr()?, free_addr()?, folder.path());
+            if far {
+                let listener = free_addr()?;
+                let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), listener)?;
+                node.far = Some((listener, proxy.addr()));
+                network.push(proxy);
+            }
+            nodes.push(node);
         }
         let voters: Vec<_> = nodes
             .iter()
@@ -79,6 +106,7 @@ impl KafkaCluster {
             nodes: Mutex::new(nodes),
             bootstrap: bootstrap.join(","),
             heap_mib,
+            network,
             _folder: folder,
         };
         for node in cluster.lock().iter_mut() {
@@ -94,6 +122,20 @@ impl KafkaCluster {
     #[must_use]
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// `host:port` of every broker's far side, with commas: brokers tell a client
+    /// who came by these to come by these again.
+    #[must_use]
+    pub fn far(&self) -> String {
+        let addrs = self.network.iter().map(|proxy| proxy.addr().to_string());
+        addrs.collect::<Vec<_>>().join(",")
+    }
+
+    /// The network that the far side comes by, one proxy per broker.
+    #[must_use]
+    pub fn network(&self) -> &[Proxy] {
+        &self.network
     }
 
     /// SIGKILL.
@@ -147,34 +189,40 @@ impl KafkaCluster {
         self.wait_ready(node, 1)
     }
 
-    /// Creates a topic and waits until every partition has a leader.
+    /// Creates a topic and waits until every running broker knows a leader of
+    /// every partition: they hear of it one after the other, and a client asks
+    /// whichever it likes.
     ///
     /// # Errors
-    /// What the broker says, or no leader after 30 s.
+    /// What the broker says, or a broker that knows no leaders after a minute.
     pub fn create_topic(
         &self,
         topic: &str,
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> anyhow::Result<()> {
-        let (broker, replicas) = {
-            let mut nodes = self.lock();
-            let replicas = i16::try_from(nodes.len())?;
-            let running = nodes
-                .iter_mut()
-                .find_map(|n| n.is_running().then_some(n.broker));
-            (running.context("no broker is running")?, replicas)
-        };
-        wire::create_topic(broker, topic, partitions, replicas, configs)?;
-        wait_for(
-            &format!("leaders of {topic}"),
-            Duration::from_secs(30),
-            || {
-                let leaders = self.leaders(topic).ok()?;
+        let replicas = i16::try_from(self.lock().len())?;
+        let running = self.running();
+        let first = running.first().context("no broker is running")?;
+        wire::create_topic(*first, topic, partitions, replicas, configs)?;
+        for broker in running {
+            let what = format!("broker {broker} to know the leaders of {topic}");
+            wait_for(&what, HEARD_OF, || {
+                let leaders = wire::metadata(broker, Some(topic)).ok()?.leaders;
                 let led = leaders.iter().filter(|(_, leader)| *leader > 0).count();
                 (led == usize::try_from(partitions).ok()?).then_some(())
-            },
-        )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Where the brokers that run listen.
+    fn running(&self) -> Vec<SocketAddr> {
+        let mut nodes = self.lock();
+        let running = nodes
+            .iter_mut()
+            .filter_map(|n| n.is_running().then_some(n.broker));
+        running.collect()
     }
 
     /// The leading broker of each partition, 0 where there is none now.
@@ -182,15 +230,8 @@ impl KafkaCluster {
     /// # Errors
     /// When no running broker answers.
     pub fn leaders(&self, topic: &str) -> anyhow::Result<Vec<(i32, usize)>> {
-        let brokers: Vec<_> = {
-            let mut nodes = self.lock();
-            nodes
-                .iter_mut()
-                .filter_map(|n| n.is_running().then_some(n.broker))
-                .collect()
-        };
         let mut last = anyhow!("no broker is running");
-        for broker in brokers {
+        for broker in self.running() {
             match wire::metadata(broker, Some(topic)) {
                 Ok(known) => {
                     let leader = |id| usize::try_from(id).unwrap_or(0);

@@ -1,5 +1,6 @@
 //! What the tests of Hooklane stand on: real Kafka brokers, receivers with
-//! faults, our own binaries as processes, and clients that are not ours.
+//! faults, a network that
+//! fails, our own binaries as processes, and clients that are not ours.
 //!
 //! Everything here listens on 127.0.0.1, on ports that were free, and is gone
 //! when the test process is, however that ended. Nothing is skipped: what can't
@@ -13,6 +14,7 @@ mod kafka;
 mod metrics;
 mod names;
 mod process;
+mod proxy;
 mod receiver;
 mod wait;
 mod watchdog;
@@ -22,5 +24,6 @@ pub use kafka::{KafkaCluster, shared_cluster};
 pub use metrics::{Sample, Scrape, scrape};
 pub use names::{free_addr, unique};
 pub use process::{Process, ProcessBuilder};
+pub use proxy::Proxy;
 pub use receiver::{Answer, Fault, OnConnect, Receiver, Request, Script, Seen, refused_url};
 pub use wait::{wait_for, wait_until};

@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) id: usize,
     pub(super) broker: SocketAddr,
     pub(super) controller: SocketAddr,
+    /// A second listener, and where clients find it: behind a proxy.
+    pub(super) far: Option<(SocketAddr, SocketAddr)>,
     folder: PathBuf,
     child: Option<Child>,
 }
@@ -34,6 +36,7 @@ impl Node {
             id,
             broker,
             controller,
+            far: None,
             folder,
             child: None,
         }
@@ -58,10 +61,16 @@ impl Node {
             ..
         } = self;
         let majority = nodes.div_ceil(2);
+        let (mut listeners, mut advertised) = (String::new(), String::new());
+        if let Some((listener, proxy)) = &self.far {
+            write!(listeners, ",FAR://{listener}")?;
+            write!(advertised, ",FAR://{proxy}")?;
+        }
         write!(
             text,
             "\nnode.id={id}\n\
-             listeners=BROKER://{broker},CONTROLLER://{controller}\n\
+             listeners=BROKER://{broker}{listeners},CONTROLLER://{controller}\n\
+             advertised.listeners=BROKER://{broker}{advertised}\n\
              controller.quorum.voters={voters}\n\
              default.replication.factor={nodes}\n\
              offsets.topic.replication.factor={nodes}\n\

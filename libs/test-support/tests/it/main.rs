@@ -4,5 +4,6 @@
 mod independent;
 mod kafka;
 mod process;
+mod proxy;
 mod receiver;
 mod receiver_tls;
