@@ -242,7 +242,7 @@ impl Metrics {
             },
             Action::Bury(order) if !order.without_bytes => self.dead.get(order.reason).inc(),
             Action::Disable(_) => self.disabled.inc(),
-            Action::Bury(_) | Action::Send(_) | Action::Released { .. } => {}
+            Action::Bury(_) | Action::Send(_) | Action::Health(_) | Action::Released { .. } => {}
         }
     }
 

@@ -6,7 +6,8 @@ use hooklane_model::record::{AttemptRecord, DeadNote, PoisonNote};
 use hooklane_model::time::UnixMillis;
 
 use hooklane_engine::{
-    AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, DelayOrder, DisableOrder, OpenEnvelope,
+    AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, DelayOrder, DisableOrder, HealthOrder,
+    OpenEnvelope,
 };
 
 /// The value of an attempts record: an array of one.
@@ -110,8 +111,14 @@ pub(crate) fn disabled(order: &DisableOrder, now: UnixMillis) -> Vec<u8> {
             reason: order.reason.to_owned(),
             at: now.to_rfc3339(),
         }),
+        health: None,
     };
     serde_json::to_vec(&status.to_json()).expect("a JSON value always serialises")
+}
+
+/// The value of an endpoint's health record.
+pub(crate) fn health(order: &HealthOrder) -> Vec<u8> {
+    serde_json::to_vec(&order.health.to_json()).expect("a JSON value always serialises")
 }
 
 /// The note of a poison record that stood at an offset of a lane.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hooklane_model::catalog::Health;
 use hooklane_model::envelope::{DecodeError, Envelope};
 use hooklane_model::lane::Lane;
 use hooklane_model::time::UnixMillis;
@@ -190,6 +191,11 @@ impl Stores {
                 let key = order.endpoint.uid().to_string();
                 self.outbox
                     .status(&key, &records::disabled(order, now), token(About::Nobody))
+            }
+            Store::Action(Action::Health(order)) => {
+                let key = Health::key(order.endpoint);
+                self.outbox
+                    .status(&key, &records::health(order), token(About::Nobody))
             }
             // The worker keeps these to itself.
             Store::Action(Action::Send(_) | Action::Released { .. }) => Ok(()),

@@ -64,6 +64,7 @@ fn a_disabled_endpoint_is_not_matched_until_its_spec_changes() {
     let status = EndpointStatus {
         observed_generation: 1,
         disabled: Some(disabled),
+        health: None,
     };
     view.apply(Change::Status(EndpointUid(2), Arc::new(status)));
     assert_eq!(counts(&mut view), (0, 1));

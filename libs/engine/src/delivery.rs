@@ -21,6 +21,8 @@ pub(crate) struct Delivery {
     pub(crate) cost: usize,
     pub(crate) state: State,
     pub(crate) last: Option<AttemptResult>,
+    /// The endpoint that counts it among its members.
+    pub(crate) member_of: Option<usize>,
 }
 
 /// Where a delivery in memory is.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
 use hooklane_model::resource::{Endpoint, RateLimit};
+use hooklane_model::time::UnixMillis;
 
+use crate::ages::Ages;
 use crate::bucket::{Bucket, BucketClock};
-use crate::{Limits, Mono};
+use crate::{Limits, Mono, Now};
 
 /// What configuration and status say of an endpoint uid.
 #[derive(Clone, Debug)]
@@ -28,6 +30,11 @@ pub(crate) enum Known {
 /// How much a new sample moves the average latency.
 const LATENCY_WEIGHT: u32 = 8;
 
+/// How long after maxAge a delivery has surely ended: the longest it can stay
+/// away is a rung of ten hours and a tenth of lateness, and the clocks of two
+/// machines.
+const ENDED_AFTER: Duration = Duration::from_secs(12 * 3_600);
+
 /// The most one endpoint queues in memory, whatever its speed; more is
 /// parked. Twice what is read ahead while nothing is slow, so that a fast
 /// endpoint never gets there.
@@ -43,6 +50,13 @@ pub(crate) struct EndpointState {
     /// order of arrival.
     pub(crate) queue: VecDeque<usize>,
     pub(crate) in_flight: u32,
+    /// Deliveries in memory that are not decided: waiting or in flight.
+    pub(crate) members: u32,
+    pub(crate) member_bytes: usize,
+    /// What this claim parked and has not seen again.
+    pub(crate) parked: Ages,
+    /// What failed under this claim and waits on a rung.
+    pub(crate) retrying: Ages,
     pub(crate) bucket: Option<Bucket>,
     /// Not before: the receiver said so.
     hold_until: Mono,
@@ -91,6 +105,10 @@ impl EndpointState {
             spec,
             queue: VecDeque::new(),
             in_flight: 0,
+            members: 0,
+            member_bytes: 0,
+            parked: Ages::default(),
+            retrying: Ages::default(),
             bucket,
             hold_until: Mono(0),
             reservations: Reservations {
@@ -179,31 +197,59 @@ impl EndpointState {
         )
     }
 
-    /// How many deliveries may queue so that the last of them still starts
-    /// within `wait`.
-    pub(crate) fn queue_room(&self, wait: Duration, limits: &Limits) -> usize {
-        let per_delivery = self
+    /// Time between starts at its limits; `None` while its speed is unknown.
+    pub(crate) fn interval(&self, limits: &Limits) -> Option<Duration> {
+        let by_rate = self
             .spec
             .spec
             .rate_limit
-            .map_or(Duration::ZERO, |l| l.period)
-            .max(self.latency / self.slots(limits).max(1));
-        let fits = wait
-            .as_nanos()
-            .checked_div(per_delivery.as_nanos())
-            .unwrap_or(u128::MAX);
+            .map_or(Duration::ZERO, |l| l.period);
+        let interval = by_rate.max(self.latency / self.slots(limits).max(1));
+        (!interval.is_zero()).then_some(interval)
+    }
+
+    /// How many deliveries may queue so that the last of them still starts
+    /// within `wait`.
+    pub(crate) fn queue_room(&self, wait: Duration, limits: &Limits) -> usize {
+        let fits = self.interval(limits).map_or(u128::MAX, |interval| {
+            wait.as_nanos() / interval.as_nanos().max(1)
+        });
         usize::try_from(fits)
             .unwrap_or(usize::MAX)
             .clamp(1, QUEUE_MAX)
     }
 
+    /// Whether any of its deliveries waits in Kafka, as far as this claim knows.
+    pub(crate) fn has_away(&self) -> bool {
+        self.parked.count() + self.retrying.count() > 0
+    }
+
     /// Whether it has no work and no timer.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty()
+        self.members == 0
+            && !self.has_away()
             && self.in_flight == 0
             && !self.in_ready
             && !self.stale_armed
             && self.wake_at.is_none()
+    }
+
+    /// The count that a delivery in a delay topic belongs to.
+    pub(crate) fn away(&mut self, spills: u16) -> &mut Ages {
+        if spills > 0 {
+            &mut self.parked
+        } else {
+            &mut self.retrying
+        }
+    }
+
+    /// Forgets the count of what must have ended, wherever that was.
+    pub(crate) fn forget_ended(&mut self, now: Now) {
+        let ends = self.spec.spec.retry.max_age + ENDED_AFTER;
+        let before = now.wall.since(UnixMillis::default()).saturating_sub(ends);
+        let before = UnixMillis::default().after(before);
+        self.parked.forget_before(before);
+        self.retrying.forget_before(before);
     }
 
     /// From when on nothing here needs to be remembered: no hold binds, and

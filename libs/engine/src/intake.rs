@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hooklane_model::catalog::{Change, EndpointStatus};
-use hooklane_model::envelope::ConfigStamp;
+use hooklane_model::envelope::{ConfigStamp, Target};
 use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
 use hooklane_model::resource::Endpoint;
+use hooklane_model::time::UnixMillis;
 
 use crate::delivery::{Delivery, State};
 use crate::endpoint::{EndpointState, Known};
@@ -44,6 +45,7 @@ impl Core {
         state.opened(offset, parts, now.mono);
         let share = envelope.payload.len().div_ceil(targets.len().max(1));
         for target in targets.iter().copied() {
+            self.came_back(lane, &envelope, &target);
             let state = self.lanes.get_mut(&lane).expect("claimed above");
             if state.dedupe.is_repeat(now.mono, &target) {
                 state.finished(offset);
@@ -63,6 +65,7 @@ impl Core {
                 cost,
                 state: State::Timed,
                 last: None,
+                member_of: None,
             });
             self.place(now, slot, out);
         }
@@ -91,13 +94,15 @@ impl Core {
             return self.bury(slot, DeadReason::Expired, out);
         }
         let early = delivery.target.due.since(now.wall);
+        let key = self.endpoint_key(now, delivery.lane, &endpoint);
+        self.join(slot, key);
         if !early.is_zero() {
             return self.place_early(now, slot, early, out);
         }
         if endpoint.spec.paused {
             return self.park(now, slot, ParkReason::Paused, None, out);
         }
-        self.enqueue(now, slot, &endpoint, out);
+        self.enqueue(now, slot, key, out);
     }
 
     fn place_early(&mut self, now: Now, slot: usize, early: Duration, out: &mut Vec<Action>) {
@@ -137,8 +142,7 @@ impl Core {
     }
 
     /// Queues a delivery, or parks it if its turn is too far away.
-    fn enqueue(&mut self, now: Now, slot: usize, spec: &Arc<Endpoint>, out: &mut Vec<Action>) {
-        let key = self.endpoint_key(now, self.deliveries[slot].lane, spec);
+    fn enqueue(&mut self, now: Now, slot: usize, key: usize, out: &mut Vec<Action>) {
         let endpoint = &mut self.endpoints[key];
         let returned = self.deliveries[slot].target.spills > 0;
         let wait = self.limits.queue_wait;
@@ -187,6 +191,56 @@ impl Core {
         key
     }
 
+    /// Counts a delivery among its endpoint's, until it is decided.
+    fn join(&mut self, slot: usize, key: usize) {
+        let delivery = &mut self.deliveries[slot];
+        if delivery.member_of.is_none() {
+            delivery.member_of = Some(key);
+            self.endpoints[key].members += 1;
+            self.endpoints[key].member_bytes += delivery.cost;
+        }
+    }
+
+    /// Undoes [`Core::join`].
+    pub(crate) fn leave(&mut self, slot: usize) {
+        let delivery = &mut self.deliveries[slot];
+        if let Some(key) = delivery.member_of.take() {
+            self.endpoints[key].members -= 1;
+            self.endpoints[key].member_bytes -= delivery.cost;
+        }
+    }
+
+    /// Takes a delivery that this claim sent to a delay topic out of the
+    /// count of those that are there.
+    fn came_back(&mut self, lane: Lane, envelope: &OpenEnvelope, target: &Target) {
+        let claimed = self.lanes.get(&lane).map(|lane| lane.claimed_wall);
+        let ours = claimed.is_some_and(|claimed| target.delayed_at >= claimed);
+        let Some(key) = self.by_uid.get(&target.endpoint).filter(|_| ours) else {
+            return;
+        };
+        let (first_seen, bytes) = away_size(envelope);
+        self.endpoints[*key]
+            .away(target.spills)
+            .remove(first_seen, bytes);
+    }
+
+    /// Counts a delivery among those in a delay topic, or takes it back when
+    /// it could not be written there.
+    pub(crate) fn count_away(&mut self, slot: usize, goes: bool) {
+        let delivery = &self.deliveries[slot];
+        let target = &delivery.target;
+        if let Some(key) = self.by_uid.get(&target.endpoint).copied() {
+            let (first_seen, bytes) = away_size(&delivery.envelope);
+            let away = self.endpoints[key].away(target.spills);
+            if goes {
+                away.add(first_seen, bytes);
+                self.arm_sweep(self.now, key);
+            } else {
+                away.remove(first_seen, bytes);
+            }
+        }
+    }
+
     /// Applies configuration changes to what is known and to running work.
     pub(crate) fn configure(
         &mut self,
@@ -210,8 +264,9 @@ impl Core {
                 }
                 Change::Status(uid, status) => {
                     self.statuses.insert(*uid, status.clone());
-                    self.refresh_disabled(*uid);
-                    self.replace_queue(now, *uid, out);
+                    if self.refresh_disabled(*uid) {
+                        self.replace_queue(now, *uid, out);
+                    }
                 }
                 Change::StatusGone(uid) => {
                     self.statuses.remove(uid);
@@ -238,12 +293,16 @@ impl Core {
         }
     }
 
-    fn refresh_disabled(&mut self, uid: EndpointUid) {
+    /// Returns whether that has changed.
+    fn refresh_disabled(&mut self, uid: EndpointUid) -> bool {
         let status: Option<Arc<EndpointStatus>> = self.statuses.get(&uid).cloned();
         if let Some(Known::Configured { endpoint, disabled }) = self.known.get_mut(&uid) {
             let generation = endpoint.meta.generation;
+            let before = *disabled;
             *disabled = status.is_some_and(|s| s.disabled_for(generation).is_some());
+            return *disabled != before;
         }
+        false
     }
 
     /// Places everything an endpoint has queued anew.
@@ -267,6 +326,12 @@ impl Core {
             }
         }
     }
+}
+
+/// What a delivery counts for in a delay topic, where it is alone.
+fn away_size(envelope: &OpenEnvelope) -> (UnixMillis, u64) {
+    let bytes = envelope.payload.len() + TARGET_BYTES;
+    (envelope.envelope.first_seen, bytes as u64)
 }
 
 /// The public name of the work in a slot.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use hooklane_model::lane::Lane;
+use hooklane_model::time::UnixMillis;
 use hooklane_model::tracker::Tracker;
 
 use crate::dedupe::Dedupe;
@@ -22,6 +23,7 @@ pub(crate) struct LaneState {
     pub(crate) tracker: Tracker,
     pub(crate) dedupe: Dedupe,
     pub(crate) claimed_at: Mono,
+    pub(crate) claimed_wall: UnixMillis,
     /// Deliveries in flight or settling: what a revoke waits for.
     pub(crate) busy: u32,
     /// Requests whose answer was not waited for when the lane was given up.
@@ -80,6 +82,7 @@ impl Core {
                 tracker: Tracker::new(next),
                 dedupe: Dedupe::default(),
                 claimed_at: now.mono,
+                claimed_wall: now.wall,
                 busy: 0,
                 unanswered: 0,
                 draining: None,
@@ -118,6 +121,7 @@ impl Core {
             return;
         };
         state.draining = Some(deadline);
+        self.hand_over_health(lane, out);
         self.timers.arm(deadline, Wake::Lane(lane));
         for (_, endpoint) in self.endpoints.iter_mut().filter(|(_, e)| e.lane == lane) {
             self.read_ahead.queued -= endpoint.queue.len();
@@ -213,6 +217,7 @@ impl Core {
             }
             self.drop_delivery(slot);
         }
+        self.failing.retain(|_, failing| failing.lane != lane);
         let keys: Vec<usize> = self
             .endpoints
             .iter()
@@ -229,7 +234,11 @@ impl Core {
 
     /// Takes a delivery out of memory without settling it.
     pub(crate) fn drop_delivery(&mut self, slot: usize) {
+        self.leave(slot);
         let delivery = self.deliveries.remove(slot);
         self.bytes -= delivery.cost;
+        if let Some(key) = self.by_uid.get(&delivery.target.endpoint).copied() {
+            self.forget_if_idle(self.now, key);
+        }
     }
 }

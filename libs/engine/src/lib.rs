@@ -15,10 +15,12 @@
 //! - Work carries the id it was given when its record was read. After a lane
 //!   is released, whatever still arrives for its work is inert.
 
+mod ages;
 mod bucket;
 mod dedupe;
 mod delivery;
 mod endpoint;
+mod health;
 mod intake;
 mod lane;
 mod outcome;
@@ -29,6 +31,7 @@ mod settle;
 mod tests;
 mod time;
 mod timers;
+mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -36,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hooklane_model::catalog::{Change, EndpointStatus};
+use hooklane_model::catalog::{Change, EndpointStatus, Health};
 use hooklane_model::envelope::{ConfigStamp, Envelope, Target};
 use hooklane_model::id::EndpointUid;
 use hooklane_model::ladder::Rung;
@@ -47,6 +50,7 @@ use slab::Slab;
 use self::bucket::BucketClock;
 use self::delivery::Delivery;
 use self::endpoint::{EndpointState, Known};
+use self::health::Failing;
 use self::lane::LaneState;
 pub use self::outcome::{
     AttemptEnd, AttemptResult, DeadReason, Directive, Outcome, ParkReason, Side, Verdict, verdict,
@@ -54,6 +58,7 @@ pub use self::outcome::{
 use self::readahead::ReadAhead;
 pub use self::time::{Mono, Now};
 use self::timers::Timers;
+pub use self::view::EndpointView;
 
 /// Names one delivery in memory. The sequence number tells a slot's present
 /// work from work that held the same slot before.
@@ -189,6 +194,9 @@ pub enum Action {
     Bury(Box<BuryOrder>),
     /// Say in the status topic that a receiver does not want to be called.
     Disable(DisableOrder),
+    /// Write an endpoint's health to the status topic, for its next owner and
+    /// for people.
+    Health(HealthOrder),
     /// The lane is let go; `watermark` is final.
     Released {
         /// The lane.
@@ -281,6 +289,15 @@ pub struct DisableOrder {
     pub reason: &'static str,
 }
 
+/// How an endpoint fares, for the status topic.
+#[derive(Clone, Copy, Debug)]
+pub struct HealthOrder {
+    /// Which endpoint.
+    pub endpoint: EndpointUid,
+    /// What to write under [`Health::key`].
+    pub health: Health,
+}
+
 /// The numbers the core works with.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -304,6 +321,8 @@ pub struct Core {
     known: HashMap<EndpointUid, Known>,
     /// What the status topic says, whatever the specs say now.
     statuses: HashMap<EndpointUid, Arc<EndpointStatus>>,
+    /// Endpoints of claimed lanes that have done nothing but fail lately.
+    failing: HashMap<EndpointUid, Failing>,
     /// Endpoints with work or with limits that still bind.
     endpoints: Slab<EndpointState>,
     by_uid: HashMap<EndpointUid, usize>,
@@ -312,6 +331,8 @@ pub struct Core {
     /// Endpoints that may have something to start, in turn.
     ready: VecDeque<usize>,
     timers: Timers,
+    /// Whether a sweep is armed.
+    sweeping: bool,
     /// Deliveries whose endpoint is not known yet.
     unknown: Vec<WorkId>,
     clock: BucketClock,
@@ -321,6 +342,8 @@ pub struct Core {
     bytes: usize,
     read_ahead: ReadAhead,
     rng: fastrand::Rng,
+    /// The time of the step.
+    now: Now,
     /// Limit refusals since the start, for the metric.
     limit_waits: u64,
 }
@@ -334,12 +357,14 @@ impl Core {
             lanes: HashMap::new(),
             known: HashMap::new(),
             statuses: HashMap::new(),
+            failing: HashMap::new(),
             endpoints: Slab::new(),
             by_uid: HashMap::new(),
             deliveries: Slab::new(),
             next_seq: 0,
             ready: VecDeque::new(),
             timers: Timers::default(),
+            sweeping: false,
             unknown: Vec::new(),
             clock: BucketClock::default(),
             stamp: ConfigStamp::default(),
@@ -348,6 +373,7 @@ impl Core {
             bytes: 0,
             read_ahead: ReadAhead::default(),
             rng: fastrand::Rng::with_seed(seed),
+            now: Now::default(),
             limit_waits: 0,
         }
     }
@@ -355,6 +381,7 @@ impl Core {
     /// Takes one event; what is to be done is appended to `out`.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
         self.clock.set(now.mono);
+        self.now = now;
         match event {
             Event::LaneAssigned { lane, epoch, next } => self.claim(now, lane, epoch, next),
             Event::LaneRevoked { lane, deadline } => self.revoke(now, lane, deadline, out),

@@ -1,11 +1,18 @@
 //! Starts what the limits allow, endpoint by endpoint in turn, and wakes what
 //! has waited.
 
+use std::time::Duration;
+
 use crate::bucket::Bucket;
 use crate::delivery::State;
 use crate::intake::work_id;
 use crate::timers::Wake;
 use crate::{Action, Core, Now, ParkReason, SendOrder, WorkId};
+
+/// How often counts of what waits in Kafka are looked through. Whatever is
+/// counted there comes back and is taken out; this is for what was lost or
+/// went to another owner.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What became of an endpoint's turn.
 enum Turn {
@@ -91,6 +98,7 @@ impl Core {
                 }
                 Wake::Endpoint(key) => self.wake_endpoint(now, key),
                 Wake::Stale(key) => self.park_stale(now, key, out),
+                Wake::Sweep => self.sweep(now),
                 Wake::Lane(lane) => self.lane_deadline(now, lane, out),
             }
         }
@@ -153,6 +161,31 @@ impl Core {
         }
         let state = self.endpoints.remove(key);
         self.by_uid.remove(&state.uid);
+    }
+
+    /// Looks through the endpoints whose deliveries wait in Kafka for counts
+    /// of what has ended elsewhere, and lets go of those that have none left.
+    fn sweep(&mut self, now: Now) {
+        self.sweeping = false;
+        let away: Vec<usize> = self
+            .endpoints
+            .iter()
+            .filter(|(_, e)| e.has_away())
+            .map(|(key, _)| key)
+            .collect();
+        for key in away {
+            self.endpoints[key].forget_ended(now);
+            self.arm_sweep(now, key);
+            self.forget_if_idle(now, key);
+        }
+    }
+
+    /// Sees to it that what waits in Kafka is looked through one day.
+    pub(crate) fn arm_sweep(&mut self, now: Now, key: usize) {
+        if !self.sweeping && self.endpoints[key].has_away() {
+            self.sweeping = true;
+            self.timers.arm(now.mono.after(SWEEP_EVERY), Wake::Sweep);
+        }
     }
 
     /// The slot of work that is still this work.

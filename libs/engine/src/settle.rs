@@ -9,8 +9,8 @@ use crate::delivery::State;
 use crate::endpoint::Known;
 use crate::intake::work_id;
 use crate::{
-    Action, AttemptEntry, AttemptResult, BuryOrder, Core, DeadReason, DelayOrder, DisableOrder,
-    Now, Outcome, ParkReason, StoreError, Stored, Verdict, WorkId, verdict,
+    Action, AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, Core, DeadReason, DelayOrder,
+    DisableOrder, Now, Outcome, ParkReason, Side, StoreError, Stored, Verdict, WorkId, verdict,
 };
 
 /// The longest a parked delivery waits before it is looked at again: what
@@ -48,12 +48,13 @@ impl Core {
             self.make_ready(key);
         }
         self.deliveries[slot].last = Some(result.clone());
+        self.note_result(now, slot, &result.end, out);
         match verdict(&result.end) {
             Verdict::Delivered { disable } => {
                 if disable {
                     self.disable(slot, DeadReason::DisabledByReceiver, out);
                 }
-                self.deliveries[slot].state = State::Settling(1);
+                self.settling(slot, 1);
                 self.attempted(slot, Outcome::Delivered, None, true, out);
             }
             Verdict::Retry { attempts_max } => self.retry(now, slot, attempts_max, out),
@@ -73,6 +74,24 @@ impl Core {
         }
         if let Some(key) = self.by_uid.get(&uid).copied() {
             self.forget_if_idle(now, key);
+        }
+    }
+
+    /// Lets an attempt's end count for its endpoint's health: not what is our
+    /// own fault, and not a receiver that only asks for time.
+    fn note_result(&mut self, now: Now, slot: usize, end: &AttemptEnd, out: &mut Vec<Action>) {
+        let failed = match end {
+            AttemptEnd::Response { status, .. } if (200..300).contains(status) => false,
+            AttemptEnd::Response { status: 429, .. } | AttemptEnd::NotStarted => return,
+            AttemptEnd::Failed { side: Side::Us, .. } => return,
+            AttemptEnd::Response { .. } | AttemptEnd::Failed { .. } => true,
+        };
+        let delivery = &self.deliveries[slot];
+        let lane = delivery.lane;
+        if let Some(Known::Configured { endpoint, .. }) = self.known.get(&delivery.target.endpoint)
+        {
+            let endpoint = endpoint.clone();
+            self.note_health(now, lane, &endpoint, failed, out);
         }
     }
 
@@ -221,6 +240,7 @@ impl Core {
     }
 
     fn delay(&mut self, now: Now, slot: usize, parked: Option<ParkReason>, out: &mut Vec<Action>) {
+        self.count_away(slot, true);
         self.settling(slot, 1);
         let delivery = &self.deliveries[slot];
         let target = delivery.target;
@@ -281,6 +301,7 @@ impl Core {
 
     /// Marks a delivery as decided, with so many records to become durable.
     fn settling(&mut self, slot: usize, records: u8) {
+        self.leave(slot);
         let delivery = &mut self.deliveries[slot];
         if !delivery.state.is_busy()
             && let Some(lane) = self.lanes.get_mut(&delivery.lane)
@@ -362,6 +383,9 @@ impl Core {
         };
         if result == Err(StoreError::TooLarge) && what != Stored::Attempt {
             let without_bytes = what == Stored::Dead;
+            if what == Stored::Delay {
+                self.count_away(slot, false);
+            }
             let order = self.bury_order(slot, DeadReason::TooLarge, without_bytes);
             out.push(Action::Bury(order));
             return;

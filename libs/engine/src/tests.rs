@@ -1,7 +1,10 @@
 //! The core under a seeded model of everything around it.
 
+mod bench;
+mod handover;
 mod model;
 mod rules;
+mod view;
 
 use self::model::{Faults, World};
 

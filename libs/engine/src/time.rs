@@ -25,7 +25,7 @@ impl Mono {
 
 /// The same moment on both clocks: the monotonic one for waits and limits,
 /// the wall clock for what is written into records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Monotonic.
     pub mono: Mono,

@@ -17,6 +17,8 @@ pub(crate) enum Wake {
     Endpoint(usize),
     /// An endpoint's oldest queued delivery reaches the queue wait.
     Stale(usize),
+    /// Counts of what waits in Kafka are looked through.
+    Sweep,
     /// A draining lane must be let go.
     Lane(Lane),
 }
@@ -24,7 +26,7 @@ pub(crate) enum Wake {
 /// Timers in due order.
 ///
 /// Bounded by what is held: at most one per delivery, two per endpoint and
-/// one per lane are armed at a time.
+/// one per lane, and one sweep, are armed at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BinaryHeap<Reverse<(Mono, Wake)>>);
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use status::{Disabled, EndpointStatus};
+use status::StatusKey;
+pub use status::{Disabled, EndpointStatus, Health};
 
 use crate::envelope::{ConfigStamp, SCHEMA_VERSION};
 use crate::fields::Problem;
@@ -221,23 +222,34 @@ impl Catalog {
 
     /// Applies a record of the status topic; `None` is a tombstone.
     pub fn apply_status(&mut self, key: &[u8], value: Option<&[u8]>) -> Applied {
-        let uid = std::str::from_utf8(key)
-            .ok()
-            .and_then(|k| k.parse::<EndpointUid>().ok());
-        let Some(uid) = uid else {
-            return Applied::problem(key, "not a key of the status topic (ep_<32 hex digits>)");
+        let (uid, applied) = match StatusKey::parse(key) {
+            Some(StatusKey::Verdict(uid)) => (uid, self.apply_verdict(uid, value)),
+            Some(StatusKey::Health(uid)) => (uid, self.apply_health(uid, value)),
+            Some(StatusKey::Other(uid, part)) => {
+                let note = Problem {
+                    path: uid.to_string(),
+                    reason: format!("`{part}` is a status this release does not know"),
+                };
+                return Applied {
+                    notes: vec![note],
+                    ..Applied::default()
+                };
+            }
+            None => {
+                let reason = "not a key of the status topic (ep_<32 hex digits>)";
+                return Applied::problem(key, reason);
+            }
         };
-        let Some(value) = value else {
-            let had = self.statuses.remove(&uid).is_some();
-            let changes = had.then_some(Change::StatusGone(uid)).into_iter().collect();
-            return Applied {
-                changes,
-                ..Applied::default()
-            };
-        };
-        match EndpointStatus::from_json(value) {
-            Ok(status) => {
-                let status = Arc::new(status);
+        match applied {
+            Ok(None) => Applied::default(),
+            Ok(Some(status)) if *status == EndpointStatus::default() => {
+                self.statuses.remove(&uid);
+                Applied {
+                    changes: vec![Change::StatusGone(uid)],
+                    ..Applied::default()
+                }
+            }
+            Ok(Some(status)) => {
                 self.statuses.insert(uid, status.clone());
                 Applied {
                     changes: vec![Change::Status(uid, status)],
@@ -246,6 +258,42 @@ impl Catalog {
             }
             Err(reason) => Applied::problem(key, reason),
         }
+    }
+
+    /// The status with a new verdict; `None` when there was nothing to take
+    /// away.
+    fn apply_verdict(
+        &self,
+        uid: EndpointUid,
+        value: Option<&[u8]>,
+    ) -> Result<Option<Arc<EndpointStatus>>, String> {
+        let known = self.statuses.get(&uid);
+        let Some(value) = value else {
+            let kept = known.map(|status| EndpointStatus {
+                health: status.health,
+                ..EndpointStatus::default()
+            });
+            return Ok(kept.map(Arc::new));
+        };
+        let verdict = EndpointStatus::from_json(value)?;
+        let health = known.and_then(|status| status.health);
+        Ok(Some(Arc::new(EndpointStatus { health, ..verdict })))
+    }
+
+    /// The status with a new health; `None` when there was nothing to take
+    /// away.
+    fn apply_health(
+        &self,
+        uid: EndpointUid,
+        value: Option<&[u8]>,
+    ) -> Result<Option<Arc<EndpointStatus>>, String> {
+        let known = self.statuses.get(&uid);
+        let health = value.map(Health::from_json).transpose()?;
+        if health.is_none() && known.is_none() {
+            return Ok(None);
+        }
+        let verdict = known.map(|status| (**status).clone()).unwrap_or_default();
+        Ok(Some(Arc::new(EndpointStatus { health, ..verdict })))
     }
 
     /// Everything there is, as changes from nothing: sources and endpoints

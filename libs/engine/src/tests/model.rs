@@ -387,7 +387,7 @@ impl World {
                 *self.seen.dead.entry(order.target.delivery).or_default() += 1;
                 self.later(ack, Later::Ack(life, order.work, Stored::Dead));
             }
-            Action::Disable(_) => {}
+            Action::Disable(_) | Action::Health(_) => {}
             Action::Released {
                 watermark,
                 abandoned,

@@ -135,6 +135,47 @@ fn a_finding_about_an_older_spec_is_void() {
     );
 }
 
+/// Goal: whoever writes an endpoint's health cannot take the verdict on it
+/// away. Method: health after a verdict, from a writer who never saw it.
+#[test]
+fn health_never_wipes_a_verdict() {
+    let mut catalog = Catalog::default();
+    let uid = EndpointUid(1);
+    let verdict =
+        br#"{"observedGeneration":3,"disabled":{"reason":"gone","at":"2026-01-01T00:00:00Z"}}"#;
+    let health = Health {
+        observed_generation: 2,
+        failing_since: Some(crate::time::UnixMillis(1_700_000_000_000)),
+        failed_in: 4,
+        next_free: None,
+    };
+    let bytes = serde_json::to_vec(&health.to_json()).unwrap();
+    let key = Health::key(uid);
+    catalog.apply_status(uid.to_string().as_bytes(), Some(verdict));
+    assert_eq!(
+        names(&catalog.apply_status(key.as_bytes(), Some(&bytes))),
+        ["status"]
+    );
+    let status = catalog.status(uid).unwrap();
+    assert!(status.disabled_for(3).is_some());
+    assert_eq!(status.health_for(2), Some(&health));
+    assert_eq!(status.health_for(3), None, "about an older spec");
+    // And the other way round.
+    catalog.apply_status(uid.to_string().as_bytes(), Some(verdict));
+    assert_eq!(catalog.status(uid).unwrap().health, Some(health));
+    assert_eq!(
+        names(&catalog.apply_status(uid.to_string().as_bytes(), None)),
+        ["status"]
+    );
+    assert_eq!(
+        names(&catalog.apply_status(key.as_bytes(), None)),
+        ["status gone"]
+    );
+    // A key of a newer release is passed over.
+    let applied = catalog.apply_status(format!("{uid}/view").as_bytes(), Some(b"{}"));
+    assert!(applied.problems.is_empty() && applied.changes.is_empty());
+}
+
 #[test]
 fn the_epoch_is_part_of_the_stamp() {
     let mut catalog = Catalog::default();
