@@ -82,7 +82,9 @@ impl Core {
     fn note_result(&mut self, now: Now, slot: usize, end: &AttemptEnd, out: &mut Vec<Action>) {
         let failed = match end {
             AttemptEnd::Response { status, .. } if (200..300).contains(status) => false,
-            AttemptEnd::Response { status: 429, .. } | AttemptEnd::NotStarted => return,
+            AttemptEnd::Response { status: 429, .. }
+            | AttemptEnd::NotStarted
+            | AttemptEnd::Blocked { .. } => return,
             AttemptEnd::Failed { side: Side::Us, .. } => return,
             AttemptEnd::Response { .. } | AttemptEnd::Failed { .. } => true,
         };
