@@ -21,13 +21,14 @@ const RATE_MAX: f64 = 50_000.0;
 pub(super) fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> Option<RateLimit> {
     let path = fields.path_of("rateLimit");
     let mut object = fields.object("rateLimit", findings)?;
-    let mut rates = Vec::new();
+    let (mut named, mut rates) = (0, Vec::new());
     for (field, per) in [
         ("perSecond", SECOND),
         ("perMinute", MINUTE),
         ("perHour", HOUR),
     ] {
         if object.has(field) {
+            named += 1;
             let max = RATE_MAX * per.as_secs_f64();
             let rate = object.number(field, (1.0 / 3_600.0, max), findings);
             rates.extend(rate.map(|rate| (rate, per)));
@@ -38,7 +39,10 @@ pub(super) fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> O
     let burst = object.integer("burst", (1, 1_000_000), findings);
     object.finish(findings);
     let [(rate, per)] = rates[..] else {
-        findings.problem(path, "give exactly one of perSecond, perMinute, perHour");
+        // One that is there and wrong has been reported as that.
+        if named != 1 {
+            findings.problem(path, "give exactly one of perSecond, perMinute, perHour");
+        }
         return None;
     };
     let default_burst = rate.ceil().clamp(1.0, RATE_MAX);

@@ -107,6 +107,16 @@ kind: Topic
 }
 
 #[test]
+fn a_rate_that_is_wrong_is_not_missing_as_well() {
+    let found = problems(
+        "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {tenant: acme, name: erp}\n\
+         spec: {url: https://erp.example, rateLimit: {perSecond: -3}}\n",
+    );
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("spec.rateLimit.perSecond: expected a number"));
+}
+
+#[test]
 fn a_syntax_error_names_its_document() {
     let found = problems("apiVersion: hooklane/v1\nkind: [\n");
     assert_eq!(found.len(), 1);
