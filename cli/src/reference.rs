@@ -66,6 +66,9 @@ pub fn metrics() -> Result<String, MetricsError> {
     hooklane_dispatcher::register_families(&dispatcher)?;
     let scheduler = Registry::new("retry_scheduler");
     hooklane_retry_scheduler::register_families(&scheduler)?;
+    for registry in [&ingest, &dispatcher, &scheduler] {
+        hooklane_service::run::register_families(registry)?;
+    }
     let components: Vec<(&str, Vec<FamilyDoc>)> = [&ingest, &dispatcher, &scheduler]
         .map(|r| (r.component(), r.families()))
         .into();
@@ -79,8 +82,8 @@ const CONFIGURATION_HEAD: &str = "\
 # Configuration
 
 Every service reads a YAML file (`--config FILE`) and the environment, which wins. A key `section.key` is the variable
-`HOOKLANE__SECTION__KEY`; with `_FILE` at its end the variable names a file that holds the value, for secrets. With only
-the brokers set, a service runs on defaults. `--check-config` reads and checks, prints every problem, and ends: 0 if all
+`HOOKLANE__SECTION__KEY`; where the value is text, the variable with `_FILE` at its end names a file that holds it, for
+secrets. With only the brokers set, a service runs on defaults. `--check-config` reads and checks, prints every problem, and ends: 0 if all
 is well, 78 if not. One file can serve all services: each passes over the sections of the others.
 
 Made by `hooklane reference configuration`; a test holds this page to it.

@@ -22,6 +22,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hooklane_model::time::Clock;
 use thiserror::Error;
@@ -132,6 +133,16 @@ impl ServiceContext {
         let listen = self.common.metrics.listen;
         AdminServer::start(listen, self.metrics.clone(), self.probes.clone())
     }
+}
+
+/// Registers the families that every service has, for the reference of all
+/// metrics.
+///
+/// # Errors
+/// A name that `registry` has already.
+pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
+    let boot = Arc::new(BootClock);
+    Lifecycle::new(registry, boot, Shutdown::new(), Duration::ZERO).map(drop)
 }
 
 #[derive(Debug, Error)]
