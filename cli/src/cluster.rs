@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hooklane_kafka::settings::{ClientSettings, check_properties};
 use hooklane_model::topic::TopicNames;
-use hooklane_service::config::{ConfigError, ConfigErrors, KAFKA, KafkaSection, Keys};
+use hooklane_service::config::{ConfigErrors, KAFKA, KafkaSection, Keys, PROPERTIES};
 
 use crate::args::KafkaArgs;
 use crate::error::CliError;
@@ -47,19 +47,11 @@ impl Cluster {
             keys = keys.given("kafka.brokers", brokers.clone());
         }
         let section = KafkaSection::read(&mut keys);
-        keys.finish().map_err(with_hint)?;
         let properties = section.properties.expose().clone();
-        let refused: Vec<ConfigError> = check_properties(&properties)
-            .into_iter()
-            .map(|problem| ConfigError {
-                path: format!("kafka.properties.{}", problem.key),
-                origin: None,
-                reason: problem.reason,
-            })
-            .collect();
-        if !refused.is_empty() {
-            return Err(CliError::Config(ConfigErrors(refused)));
+        for problem in check_properties(&properties) {
+            keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
         }
+        keys.finish().map_err(with_hint)?;
         let client_id = section.client_id.as_deref().unwrap_or("hooklane");
         let mut settings = ClientSettings::new(section.brokers, client_id);
         settings.properties = properties;

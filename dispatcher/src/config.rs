@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use hooklane_kafka::settings::check_properties;
 use hooklane_sender::EgressPolicy;
-use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, Section};
+use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Section};
 
 use crate::token::WORKERS_MAX;
 use hooklane_engine::Limits;
@@ -81,7 +82,10 @@ impl Config {
     pub const SECTIONS: &[&Section] = &[&DISPATCHER, &EGRESS];
 
     /// Reads the sections.
-    pub fn read(keys: &mut Keys, _common: &CommonConfig) -> Self {
+    pub fn read(keys: &mut Keys, common: &CommonConfig) -> Self {
+        for problem in check_properties(common.kafka.properties.expose()) {
+            keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
+        }
         let seconds = Duration::from_secs;
         let config = Self {
             queue_wait: keys.duration_within(&QUEUE_WAIT, seconds(1)..=seconds(60)),
@@ -110,5 +114,37 @@ impl Config {
             slots: (self.slots / u32::from(self.workers)).max(1),
             bytes: self.memory / usize::from(self.workers),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hooklane_service::config::ConfigErrors;
+
+    fn read(given: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+        let sections: Vec<_> = CommonConfig::SECTIONS
+            .iter()
+            .chain(Config::SECTIONS)
+            .copied()
+            .collect();
+        let mut keys = Keys::new(&sections).given("kafka.brokers", "localhost:9092");
+        for (path, value) in given {
+            keys = keys.given(path, *value);
+        }
+        let common = CommonConfig::read(&mut keys);
+        let config = Config::read(&mut keys, &common);
+        keys.finish().map(|()| config)
+    }
+
+    #[test]
+    fn client_options_that_promises_rest_on_are_refused() {
+        let given = [("kafka.properties.group.instance.id", "x")];
+        let errors = read(&given).unwrap_err().to_string();
+        assert!(
+            errors.starts_with("kafka.properties.group.instance.id"),
+            "{errors}"
+        );
+        assert!(read(&[]).is_ok());
     }
 }

@@ -1,7 +1,8 @@
 //! What can be configured about ingest. Few keys on purpose: the rest are
 //! constants with reasons.
 
-use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, Section};
+use hooklane_kafka::settings::check_properties;
+use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Section};
 
 const GROUP: KeySpec = KeySpec::optional(
     "ingest.group",
@@ -43,7 +44,10 @@ pub struct Config {
 
 impl Config {
     /// Reads the section; bounds that make no sense together are problems.
-    pub fn read(keys: &mut Keys, _common: &CommonConfig) -> Self {
+    pub fn read(keys: &mut Keys, common: &CommonConfig) -> Self {
+        for problem in check_properties(common.kafka.properties.expose()) {
+            keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
+        }
         let group = keys.opt_string(&GROUP);
         let open = keys.bytes(&OPEN_BYTES_MAX, 1 << 20..=4 << 30);
         let record = keys.bytes(&SOURCE_RECORD_BYTES_MAX, 1 << 10..=100 << 20);
@@ -97,6 +101,17 @@ mod tests {
     #[test]
     fn defaults_need_nothing() {
         assert_eq!(read(&[]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn client_options_that_promises_rest_on_are_refused() {
+        let given = [("kafka.properties.enable.auto.commit", "true")];
+        let errors = read(&given).unwrap_err().to_string();
+        assert!(
+            errors.starts_with("kafka.properties.enable.auto.commit"),
+            "{errors}"
+        );
+        assert!(read(&[("kafka.properties.fetch.min.bytes", "1")]).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The retry-scheduler's own configuration.
 
-use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, Section};
+use hooklane_kafka::settings::check_properties;
+use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Section};
 
 use crate::schedule::Limits;
 
@@ -31,7 +32,10 @@ impl Config {
     pub const SECTIONS: &[&Section] = &[&RETRY_SCHEDULER];
 
     /// Reads the section.
-    pub fn read(keys: &mut Keys, _common: &CommonConfig) -> Self {
+    pub fn read(keys: &mut Keys, common: &CommonConfig) -> Self {
+        for problem in check_properties(common.kafka.properties.expose()) {
+            keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
+        }
         let bytes = keys.bytes(&TAIL_MEMORY, 1 << 20..=4 << 30);
         Self {
             tail_memory: usize::try_from(bytes).unwrap_or(1 << 20),
@@ -43,5 +47,37 @@ impl Config {
             tail_bytes: self.tail_memory,
             ..Limits::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hooklane_service::config::ConfigErrors;
+
+    fn read(given: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+        let sections: Vec<_> = CommonConfig::SECTIONS
+            .iter()
+            .chain(Config::SECTIONS)
+            .copied()
+            .collect();
+        let mut keys = Keys::new(&sections).given("kafka.brokers", "localhost:9092");
+        for (path, value) in given {
+            keys = keys.given(path, *value);
+        }
+        let common = CommonConfig::read(&mut keys);
+        let config = Config::read(&mut keys, &common);
+        keys.finish().map(|()| config)
+    }
+
+    #[test]
+    fn client_options_that_promises_rest_on_are_refused() {
+        let given = [("kafka.properties.no.such.option", "x")];
+        let errors = read(&given).unwrap_err().to_string();
+        assert!(
+            errors.starts_with("kafka.properties.no.such.option"),
+            "{errors}"
+        );
+        assert!(read(&[]).is_ok());
     }
 }

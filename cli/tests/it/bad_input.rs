@@ -101,7 +101,8 @@ fn all_problems_of_the_configuration_come_at_once() {
     assert_eq!(
         said,
         "error: the configuration is not usable\n\
-         kafka.properties.group.id: is not for operators to set: every service has its own group\n"
+         kafka.properties.group.id (HOOKLANE__KAFKA__PROPERTIES__GROUP_ID): is not for operators to \
+         set: every service has its own group\n"
     );
 }
 

@@ -30,7 +30,7 @@ pub use reference::reference_markdown;
 pub use secret::{Secret, SecretMap};
 pub use sections::{
     CommonConfig, KAFKA, KafkaSection, LOG, LogFormat, LogSection, METRICS, MetricsSection,
-    SHUTDOWN, ShutdownSection,
+    PROPERTIES, SHUTDOWN, ShutdownSection,
 };
 pub use spec::{DefaultValue, KeySpec, Kind, Section};
 

@@ -18,9 +18,19 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// A size as a person would write it: in the largest unit that divides it.
+pub(super) fn format(bytes: u64) -> String {
+    let (unit, factor) = UNITS
+        .into_iter()
+        .rev()
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
+        .unwrap_or(UNITS[0]);
+    format!("{}{unit}", bytes / factor)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{format, parse};
 
     #[test]
     fn sizes() {
@@ -38,6 +48,21 @@ mod tests {
             ("99999999999999GiB", None),
         ] {
             assert_eq!(parse(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_as_they_are_written() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1, "1B"),
+            (1_025, "1025B"),
+            (65_536, "64KiB"),
+            (1 << 20, "1MiB"),
+            (3 << 30, "3GiB"),
+        ] {
+            assert_eq!(format(bytes), text);
+            assert_eq!(parse(text), Some(bytes));
         }
     }
 }

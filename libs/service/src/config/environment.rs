@@ -45,7 +45,8 @@ impl Layers {
             return self.set(spec, value, Origin::Variable(name));
         }
         let text_key = self.specs.iter().copied().find(|spec| {
-            spec.kind == Kind::Text && Some(spec.variable().as_str()) == name.strip_suffix("_FILE")
+            matches!(spec.kind, Kind::Text | Kind::TextList)
+                && Some(spec.variable().as_str()) == name.strip_suffix("_FILE")
         });
         if let Some(spec) = text_key {
             if let Some((value, origin)) = self.read_value(spec.path, &name, value) {
@@ -66,7 +67,11 @@ impl Layers {
             .any(|section| name.starts_with(&format!("{PREFIX}{}__", section.to_uppercase())));
         if !foreign {
             let known: Vec<String> = self.specs.iter().map(|spec| spec.variable()).collect();
-            let reason = unknown("variable", nearest(&name, known.iter().map(String::as_str)));
+            let of_file = name.strip_suffix("_FILE");
+            let reason = match of_file.filter(|base| known.iter().any(|name| name == base)) {
+                Some(base) => format!("only a text can come from a file; set `{base}`"),
+                None => unknown("variable", nearest(&name, known.iter().map(String::as_str))),
+            };
             self.error(&name, None, reason);
         }
     }

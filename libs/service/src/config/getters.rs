@@ -74,9 +74,9 @@ impl Keys {
         let read = self.scalar(spec, |text| match bytes::parse(text) {
             Some(value) if range.contains(&value) => Ok(value),
             Some(_) => Err(format!(
-                "is out of range; allowed is {}B to {}B",
-                range.start(),
-                range.end()
+                "is out of range; allowed is {} to {}",
+                bytes::format(*range.start()),
+                bytes::format(*range.end())
             )),
             None => Err("is not a size; write as in 512B, 64KiB, 256MiB, 1GiB".to_owned()),
         });

@@ -83,6 +83,16 @@ impl Keys {
         }
     }
 
+    /// Records that an entry of the mapping `spec` cannot be used.
+    pub fn entry_problem(&mut self, spec: &KeySpec, entry: &str, reason: impl Into<String>) {
+        let entries = self.layers.maps.get(spec.path);
+        let origin = entries
+            .and_then(|entries| entries.get(entry))
+            .map(|(_, origin)| origin.clone());
+        let path = format!("{}.{entry}", spec.path);
+        self.layers.error(&path, origin, reason.into());
+    }
+
     /// Whether a problem with this key is known; rules between keys make no
     /// sense then, for its value is a placeholder.
     #[must_use]

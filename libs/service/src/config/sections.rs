@@ -24,7 +24,9 @@ const CLIENT_ID: KeySpec = KeySpec::optional(
     Kind::Text,
     "Client id shown by the brokers. Unset: the name of the binary.",
 );
-const PROPERTIES: KeySpec = KeySpec::optional(
+/// `kafka.properties`. Which options are allowed is checked by the binaries:
+/// only the Kafka library knows.
+pub const PROPERTIES: KeySpec = KeySpec::optional(
     "kafka.properties",
     Kind::TextMap,
     "Options handed to librdkafka as they are, for example `security.protocol`. In the \

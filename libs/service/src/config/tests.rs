@@ -339,7 +339,7 @@ const MISTAKES: &[(&str, Option<Variable>, &str)] = &[
     (
         "",
         Some(("HOOKLANE__DEMO__SLOTS_FILE", "/etc/hostname")),
-        "HOOKLANE__DEMO__SLOTS_FILE: unknown variable; did you mean `HOOKLANE__DEMO__SLOTS`?",
+        "HOOKLANE__DEMO__SLOTS_FILE: only a text can come from a file; set `HOOKLANE__DEMO__SLOTS`",
     ),
 ];
 
