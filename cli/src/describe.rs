@@ -7,8 +7,9 @@ use hooklane_model::resource::{Document, Endpoint, Kind, Manifest, ResourceKey};
 
 use crate::cluster::Cluster;
 use crate::error::CliError;
-use crate::get::{event_types, state};
+use crate::get::{event_types, state, with_status};
 use crate::kind::{key_of, missing, parse_kind};
+use crate::output::OneFormat;
 use crate::{Io, exit, output, store};
 
 /// Arguments of `describe`.
@@ -22,6 +23,9 @@ pub struct DescribeArgs {
     /// Its tenant; a source has none
     #[arg(long, value_name = "TENANT")]
     pub tenant: Option<String>,
+    /// How to show it
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OneFormat,
 }
 
 /// Runs the command.
@@ -35,6 +39,17 @@ pub fn run(cluster: &Cluster, args: &DescribeArgs, io: &mut Io<'_>) -> Result<u8
     let catalog = &stored.catalog;
     let document = catalog.document(&key).filter(|d| !d.deleted);
     let document = document.ok_or_else(|| missing(&key))?;
+    let data = || {
+        let mut value = with_status(catalog, document);
+        if key.kind != Kind::Subscription {
+            let names = referrers(catalog, &key).map(|(name, _)| name);
+            value["subscriptions"] = names.collect();
+        }
+        value
+    };
+    if args.output.data(io.out, data)? {
+        return Ok(exit::OK);
+    }
     let mut rows = head(&key, document);
     if let Manifest::Endpoint(endpoint) = &document.manifest {
         rows.push(("State", state_line(catalog, endpoint)));
@@ -104,13 +119,31 @@ fn state_line(catalog: &Catalog, endpoint: &Endpoint) -> String {
 }
 
 fn show_referrers(catalog: &Catalog, key: &ResourceKey, io: &mut Io<'_>) -> Result<(), CliError> {
-    let mut any = false;
-    for (_, document) in catalog.documents() {
+    let found: Vec<_> = referrers(catalog, key).collect();
+    if found.is_empty() {
+        writeln!(io.out, "Subscriptions: none")?;
+        return Ok(());
+    }
+    writeln!(io.out, "Subscriptions:")?;
+    for (name, line) in found {
+        writeln!(io.out, "  {name}: {line}")?;
+    }
+    Ok(())
+}
+
+/// The subscriptions that refer to a source or an endpoint, by name, and what
+/// is to be said of each.
+fn referrers<'a>(
+    catalog: &'a Catalog,
+    key: &'a ResourceKey,
+) -> impl Iterator<Item = (String, String)> + 'a {
+    let documents = catalog.documents().into_iter();
+    documents.filter_map(move |(_, document)| {
         let Manifest::Subscription(subscription) = &document.manifest else {
-            continue;
+            return None;
         };
         let spec = &subscription.spec;
-        let (refers, line) = match key.kind {
+        let (refers, other) = match key.kind {
             Kind::Source => (
                 spec.source == key.name,
                 format!("to endpoint {}", spec.endpoint),
@@ -120,19 +153,8 @@ fn show_referrers(catalog: &Catalog, key: &ResourceKey, io: &mut Io<'_>) -> Resu
                 format!("from source {}", spec.source),
             ),
         };
-        if document.deleted || !refers {
-            continue;
-        }
-        if !any {
-            writeln!(io.out, "Subscriptions:")?;
-            any = true;
-        }
-        let name = spoken(&document.manifest.key());
         let types = event_types(&document.spec);
-        writeln!(io.out, "  {name}: {types} {line}")?;
-    }
-    if !any {
-        writeln!(io.out, "Subscriptions: none")?;
-    }
-    Ok(())
+        let name = spoken(&document.manifest.key());
+        (!document.deleted && refers).then(|| (name, format!("{types} {other}")))
+    })
 }

@@ -2,11 +2,14 @@
 
 use clap::Args;
 use hooklane_model::plan::{Action, PlannedChange, spoken};
+use hooklane_model::resource::Kind;
 use hooklane_model::time::Clock;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::error::CliError;
 use crate::files::{self, FileArgs};
+use crate::output::OneFormat;
 use crate::{Io, apply, exit, lines, output};
 
 /// Arguments of `diff`.
@@ -15,6 +18,9 @@ pub struct DiffArgs {
     /// What to compare.
     #[command(flatten)]
     pub files: FileArgs,
+    /// How to show it
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OneFormat,
 }
 
 /// Runs the command.
@@ -29,14 +35,33 @@ pub fn run(
 ) -> Result<u8, CliError> {
     let documents = files::read(&args.files.files, io.input)?;
     let (_, plan) = apply::first_plan(cluster, documents, clock, io)?;
-    let mut differs = false;
-    for change in &plan.changes {
-        if change.action != Action::Unchanged {
-            differs = true;
+    let differing = plan.changes.iter();
+    let differing: Vec<&PlannedChange> = differing
+        .filter(|change| change.action != Action::Unchanged)
+        .collect();
+    let data = || json!({"changes": differing.iter().map(|c| as_data(c)).collect::<Vec<_>>()});
+    if !args.output.data(io.out, data)? {
+        for change in &differing {
             show(change, io)?;
         }
     }
-    Ok(if differs { exit::FAILURE } else { exit::OK })
+    Ok(if differing.is_empty() {
+        exit::OK
+    } else {
+        exit::FAILURE
+    })
+}
+
+fn as_data(change: &PlannedChange) -> Value {
+    let key = &change.key;
+    json!({
+        "kind": key.kind.to_string(),
+        "tenant": (key.kind != Kind::Source).then_some(&key.tenant),
+        "name": key.name,
+        "action": change.action.done(),
+        "before": change.before.as_ref().map(|document| &document.spec),
+        "after": change.document.spec,
+    })
 }
 
 fn show(change: &PlannedChange, io: &mut Io<'_>) -> Result<(), CliError> {

@@ -110,7 +110,7 @@ fn short_name(key: &ResourceKey) -> String {
 }
 
 /// The stored document, and for an endpoint what the pipeline found out.
-fn with_status(catalog: &Catalog, document: &Document) -> Value {
+pub(crate) fn with_status(catalog: &Catalog, document: &Document) -> Value {
     let mut value = document.to_json();
     if let Manifest::Endpoint(endpoint) = &document.manifest {
         let found = catalog.status(endpoint.uid());

@@ -22,6 +22,38 @@ pub enum Format {
     Name,
 }
 
+/// How one thing is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OneFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For programs that like YAML.
+    Yaml,
+}
+
+impl OneFormat {
+    /// Writes `value` if it is to be shown as data; `false` says that it is
+    /// for people.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn data(
+        self,
+        out: &mut dyn Write,
+        value: impl FnOnce() -> Value,
+    ) -> Result<bool, CliError> {
+        match self {
+            Self::Table => return Ok(false),
+            Self::Json => json(out, &value())?,
+            Self::Yaml => write!(out, "{}", yaml(&value())?)?,
+        }
+        Ok(true)
+    }
+}
+
 /// How reports are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
@@ -38,6 +70,14 @@ pub enum ReportFormat {
 /// # Errors
 /// Those of `out`.
 pub fn table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+    table_with_gap(out, rows, 3)
+}
+
+/// The same with `gap` spaces between columns.
+///
+/// # Errors
+/// Those of `out`.
+pub fn table_with_gap(out: &mut dyn Write, rows: &[Vec<String>], gap: usize) -> io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -48,7 +88,7 @@ pub fn table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(cell);
-            let gap = width + 3 - cell.chars().count();
+            let gap = width + gap - cell.chars().count();
             line.extend(std::iter::repeat_n(' ', gap));
         }
         writeln!(out, "{}", line.trim_end())?;

@@ -104,8 +104,8 @@ impl Kafka {
         if self.is_embedded() {
             writeln!(
                 io.out,
-                "Everything runs in this process: an embedded broker (in memory, not durable), ingest, \
-                 dispatcher,\nretry-scheduler, and a receiver with five endpoints on 127.0.0.1."
+                "Everything runs in this process: an embedded broker (in memory, not durable),\n\
+                 ingest, dispatcher, retry-scheduler, and a receiver with five endpoints on\n127.0.0.1."
             )?;
         } else {
             writeln!(

@@ -123,6 +123,14 @@ pub(super) fn books(
         account.attempts,
         account.repeats,
     )?;
+    let rows = rows(board, tally);
+    output::table_with_gap(out, &rows, 2)?;
+    Ok(())
+}
+
+/// The table of the books. What is mostly nought has no column then, so that
+/// the rest fits a terminal of 80.
+fn rows(board: &Board, tally: &Tally) -> Vec<Vec<String>> {
     let heading = [
         "ENDPOINT",
         "BEHAVES",
@@ -152,9 +160,19 @@ pub(super) fn books(
         row.extend(view::latencies(view::percentiles(&received.latency)));
         rows.push(row);
     }
-    output::table(out, &rows)?;
-    Ok(())
+    for column in [PENDING, EXPIRED] {
+        if rows[1..].iter().all(|row| row[column] == "0") {
+            for row in &mut rows {
+                row.remove(column);
+            }
+        }
+    }
+    rows
 }
+
+/// Columns of the table.
+const EXPIRED: usize = 5;
+const PENDING: usize = 6;
 
 /// Says whether the books close.
 ///
@@ -168,8 +186,8 @@ pub(super) fn verdict(
     if findings.problems.is_empty() {
         writeln!(
             io.out,
-            "\nThe books close: every delivery that the events call for stands in the topics exactly \
-             once, and\nthe receiver's own log of 2xx answers agrees, by webhook-id."
+            "\nThe books close: every delivery that the events call for stands in the topics\n\
+             exactly once, and the receiver's own log of 2xx answers agrees, by webhook-id."
         )?;
     } else {
         // What was printed so far comes first, wherever both go.

@@ -107,6 +107,16 @@ fn a_change_is_shown_before_it_is_made() {
          rateLimit:\n   burst: 100\n-  perSecond: 50\n+  perSecond: 60\n \
          url: https://erp.example/hooks\n"
     );
+    let data = world.run_with_input(&["diff", "-f", "-", "-o", "json"], &changed);
+    let data: Value = serde_json::from_str(&data.quiet(1)).unwrap();
+    assert_eq!(data["changes"].as_array().unwrap().len(), 1, "{data}");
+    let change = &data["changes"][0];
+    assert_eq!(
+        (&change["kind"], &change["name"], &change["action"]),
+        (&json!("Endpoint"), &json!("erp"), &json!("configured"))
+    );
+    assert_eq!(change["before"]["rateLimit"]["perSecond"], 50);
+    assert_eq!(change["after"]["rateLimit"]["perSecond"], 60);
     let dry = world.run_with_input(&["apply", "--dry-run", "-f", "-"], &changed);
     assert_eq!(dry.quiet(0), "Endpoint acme/erp configured (dry run)\n");
     assert_eq!(
