@@ -119,6 +119,7 @@ pub(crate) struct Metrics {
     endpoints_active: Gauge,
     endpoints_known: Gauge,
     endpoints_held: Gauge,
+    breakers_open: Gauge,
     oldest: GaugeF64,
     connections: Gauge,
     connections_idle: Gauge,
@@ -188,7 +189,7 @@ impl Metrics {
             dead: r.counter_by("hooklane_dead_total", "Deliveries that ended without a 2xx, by reason.", "reason")?,
             retries: r.counter_each("hooklane_retries_total", "Failed attempts written to a delay topic, by rung; the rest of hooklane_attempts_total{outcome=\"retry\"} waits in memory.", "rung", &rung_names())?,
             parked: r.counter_by("hooklane_parked_total", "Deliveries written to a delay topic without an attempt, by reason.", "reason")?,
-            disabled: r.counter("hooklane_endpoints_disabled_total", "Endpoints disabled by their receivers (410, webhook-delivery: disable).")?,
+            disabled: r.counter("hooklane_endpoints_disabled_total", "Endpoints disabled: by their receivers (410, webhook-delivery: disable) or for failing all the time (disableAfter).")?,
             abandoned: r.counter("hooklane_deliveries_abandoned_total", "Deliveries open when their lane was given up at the deadline: the next owner repeats them.")?,
             limit_waits: r.counter("hooklane_rate_limit_waits_total", "Starts that an endpoint's rate limit or hold put off.")?,
             lanes: r.gauge("hooklane_lanes_owned", "Lanes that this process owns.")?,
@@ -200,6 +201,7 @@ impl Metrics {
             endpoints_active: r.gauge("hooklane_endpoints_active", "Endpoints with work or with limits that still bind.")?,
             endpoints_known: r.gauge("hooklane_endpoints_known", "Endpoints known to this process, deleted ones included.")?,
             endpoints_held: r.gauge("hooklane_endpoints_held", "Endpoints held at their own word (429, Retry-After).")?,
+            breakers_open: r.gauge("hooklane_breakers_open", "Endpoints whose breaker is open or half-open.")?,
             oldest: r.gauge_f64("hooklane_oldest_open_seconds", "Age of the oldest record read and not settled. Alert above queue_wait + timeout + 5 s.")?,
             connections: r.gauge("hooklane_connections_open", "Connections to receivers, idle ones included.")?,
             connections_idle: r.gauge("hooklane_connections_idle", "Idle connections to receivers.")?,
@@ -284,6 +286,7 @@ impl Metrics {
             .set_len(sum(|s| s.gauges.endpoints_known));
         self.endpoints_held
             .set_len(sum(|s| s.gauges.endpoints_held));
+        self.breakers_open.set_len(sum(|s| s.gauges.breakers_open));
         self.connections
             .set_len(sum(|s| usize::try_from(s.stats.open()).unwrap_or(0)));
         self.connections_idle.set_len(sum(|s| s.stats.idle));

@@ -60,6 +60,12 @@ impl Ages {
             .map(|(at, bucket)| (UnixMillis(at << self.shift), bucket.count))
     }
 
+    /// How many were seen before a time, or about then.
+    pub(crate) fn older_than(&self, time: UnixMillis) -> u64 {
+        let buckets = self.buckets.range(..=time.0 >> self.shift);
+        buckets.map(|(_, bucket)| bucket.count).sum()
+    }
+
     pub(crate) fn add(&mut self, first_seen: UnixMillis, bytes: u64) {
         let bucket = self.buckets.entry(first_seen.0 >> self.shift).or_default();
         bucket.count += 1;

@@ -21,6 +21,8 @@ pub(crate) struct Delivery {
     pub(crate) cost: usize,
     pub(crate) state: State,
     pub(crate) last: Option<AttemptResult>,
+    /// Whether its request is a breaker's probe, or was the last one.
+    pub(crate) probe: bool,
     /// The endpoint that counts it among its members.
     pub(crate) member_of: Option<usize>,
 }

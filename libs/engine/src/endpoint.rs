@@ -10,8 +10,9 @@ use hooklane_model::resource::{Endpoint, RateLimit};
 use hooklane_model::time::UnixMillis;
 
 use crate::ages::Ages;
+use crate::breaker::{Admit, Breaker};
 use crate::bucket::{Bucket, BucketClock};
-use crate::{Limits, Mono, Now};
+use crate::{Limits, Mono, Now, ParkReason};
 
 /// What configuration and status say of an endpoint uid.
 #[derive(Clone, Debug)]
@@ -58,6 +59,9 @@ pub(crate) struct EndpointState {
     /// What failed under this claim and waits on a rung.
     pub(crate) retrying: Ages,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) breaker: Breaker,
+    /// Whether it counts among those that are held.
+    pub(crate) held: bool,
     /// Not before: the receiver said so.
     hold_until: Mono,
     reservations: Reservations,
@@ -99,6 +103,7 @@ impl EndpointState {
             .spec
             .rate_limit
             .map_or(claimed_at, |l| claimed_at.after(l.period * l.burst.get()));
+        let breaker = Breaker::new(spec.spec.breaker);
         Self {
             uid: spec.uid(),
             lane,
@@ -110,6 +115,8 @@ impl EndpointState {
             parked: Ages::default(),
             retrying: Ages::default(),
             bucket,
+            breaker,
+            held: false,
             hold_until: Mono(0),
             reservations: Reservations {
                 rate: full_at,
@@ -137,6 +144,9 @@ impl EndpointState {
                 slots: clock.mono(),
             };
         }
+        if spec.meta.generation != self.spec.meta.generation {
+            self.breaker.reset(spec.spec.breaker);
+        }
         self.spec = spec;
     }
 
@@ -146,6 +156,17 @@ impl EndpointState {
 
     pub(crate) fn hold(&mut self, until: Mono) {
         self.hold_until = self.hold_until.max(until);
+    }
+
+    /// Why nothing of it starts now, and until when; a full queue if it does.
+    pub(crate) fn stands_still(&self, now: Mono) -> (ParkReason, Option<Mono>) {
+        if self.is_held(now) {
+            (ParkReason::Hold, Some(self.hold_until))
+        } else if self.breaker.is_closed() {
+            (ParkReason::Backlog, None)
+        } else {
+            (ParkReason::Breaker, self.breaker.open_until(now))
+        }
     }
 
     pub(crate) fn held_until(&self) -> Mono {
@@ -208,6 +229,17 @@ impl EndpointState {
         (!interval.is_zero()).then_some(interval)
     }
 
+    /// Whether its breaker lets a delivery wait in memory that may stay there
+    /// until then: while it is open one, to be the probe, and while the probe
+    /// is on its way as many as may start after it.
+    pub(crate) fn admits_to_queue(&self, now: Mono, until: Mono, limits: &Limits) -> bool {
+        match self.breaker.admits(now, 0) {
+            Admit::Request | Admit::Probe => true,
+            Admit::NotBefore(at) => self.queue.is_empty() && at < until,
+            Admit::Busy => self.queue.len() < self.slots(limits) as usize,
+        }
+    }
+
     /// How many deliveries may queue so that the last of them still starts
     /// within `wait`.
     pub(crate) fn queue_room(&self, wait: Duration, limits: &Limits) -> usize {
@@ -258,6 +290,7 @@ impl EndpointState {
         let bucket = self.bucket.as_ref().map_or(Mono(0), Bucket::full_at);
         self.hold_until
             .max(bucket)
+            .max(self.breaker.forgets_at())
             .max(self.reservations.rate)
             .max(self.reservations.slots)
     }

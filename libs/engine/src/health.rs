@@ -26,10 +26,46 @@ pub(crate) struct Failing {
     /// The spec that it fails under.
     pub(crate) generation: u64,
     pub(crate) since: UnixMillis,
+    /// In how many twelfths of `disableAfter` it has failed, and the last one.
+    parts: u16,
+    part: u128,
+}
+
+/// Of twelve, so many twelfths of `disableAfter` must hold a failure: a
+/// receiver is given up for failing all the time, not for failing twice.
+const PARTS_MIN: u16 = 10;
+
+impl Failing {
+    /// The first failure that this claim sees of an endpoint: of a failure
+    /// that a former owner wrote down, or a new one.
+    fn taken_over(now: UnixMillis, lane: Lane, (endpoint, written): (&Endpoint, &Health)) -> Self {
+        let since = written.failing_since.unwrap_or(now);
+        let after = endpoint.spec.disable_after.unwrap_or(Duration::MAX);
+        Self {
+            lane,
+            generation: endpoint.meta.generation,
+            since,
+            // The twelfth that it is taken over in may be counted already.
+            parts: written.failed_in,
+            part: now.since(since).as_nanos() * 12 / after.as_nanos().max(1),
+        }
+    }
+
+    /// Takes a failure; returns whether it fell into another twelfth.
+    fn failed(&mut self, now: UnixMillis, disable_after: Duration) -> bool {
+        let part = now.since(self.since).as_nanos() * 12 / disable_after.as_nanos().max(1);
+        let other = self.parts == 0 || part != self.part;
+        if other {
+            self.part = part;
+            self.parts = self.parts.saturating_add(1);
+        }
+        other
+    }
 }
 
 impl Core {
     /// Takes note of an attempt that says something about its endpoint.
+    /// Returns whether the endpoint is given up by this.
     pub(crate) fn note_health(
         &mut self,
         now: Now,
@@ -37,7 +73,7 @@ impl Core {
         endpoint: &Arc<Endpoint>,
         failed: bool,
         out: &mut Vec<Action>,
-    ) {
+    ) -> bool {
         let uid = endpoint.uid();
         let generation = endpoint.meta.generation;
         if !failed {
@@ -49,23 +85,21 @@ impl Core {
             {
                 self.publish_health(uid, generation, None, out);
             }
-            return;
+            return false;
         }
         let before = self.published(uid, generation);
         let known = self.failing.get(&uid).copied();
-        let failing = known
+        let mut failing = known
             .filter(|f| f.generation == generation)
-            .unwrap_or(Failing {
-                lane,
-                generation,
-                since: before.failing_since.unwrap_or(now.wall),
-            });
+            .unwrap_or_else(|| Failing::taken_over(now.wall, lane, (endpoint, &before)));
+        let disable_after = endpoint.spec.disable_after;
+        let other_part = disable_after.is_some_and(|after| failing.failed(now.wall, after));
         self.failing.insert(uid, failing);
-        if now.wall.since(failing.since) >= PUBLISH_AFTER
-            && before.failing_since != Some(failing.since)
-        {
+        let lasted = now.wall.since(failing.since);
+        if lasted >= PUBLISH_AFTER && (other_part || before.failing_since != Some(failing.since)) {
             self.publish_health(uid, generation, Some(&failing), out);
         }
+        disable_after.is_some_and(|after| lasted >= after && failing.parts >= PARTS_MIN)
     }
 
     /// What the status topic says of an endpoint under a spec.
@@ -85,6 +119,7 @@ impl Core {
         let health = Health {
             observed_generation: generation,
             failing_since: failing.map(|f| f.since),
+            failed_in: failing.map_or(0, |f| f.parts),
             ..Health::default()
         };
         // Known here at once; the record comes back later and says the same.

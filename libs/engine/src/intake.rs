@@ -65,6 +65,7 @@ impl Core {
                 cost,
                 state: State::Timed,
                 last: None,
+                probe: false,
                 member_of: None,
             });
             self.place(now, slot, out);
@@ -143,19 +144,21 @@ impl Core {
 
     /// Queues a delivery, or parks it if its turn is too far away.
     fn enqueue(&mut self, now: Now, slot: usize, key: usize, out: &mut Vec<Action>) {
-        let endpoint = &mut self.endpoints[key];
-        let returned = self.deliveries[slot].target.spills > 0;
         let wait = self.limits.queue_wait;
+        let arrived = self.deliveries[slot].arrived;
+        let endpoint = &mut self.endpoints[key];
         let room = endpoint.queue.len() < endpoint.queue_room(wait, &self.limits);
         let held = endpoint.held_until().since(now.mono) > wait;
+        if !held && !endpoint.admits_to_queue(now.mono, arrived.after(wait), &self.limits) {
+            let from = endpoint.breaker.open_until(now.mono);
+            let from = from.map(|at| now.wall_at(at));
+            return self.park(now, slot, ParkReason::Breaker, from, out);
+        }
         // What comes back from a delay topic has its reservation already, so
         // it only needs room; what is new reserves, and waits if its turn is
         // too far away.
-        let start = if returned {
-            None
-        } else {
-            Some(endpoint.reserve(now.mono, &self.limits))
-        };
+        let returned = self.deliveries[slot].target.spills > 0;
+        let start = (!returned).then(|| endpoint.reserve(now.mono, &self.limits));
         let too_far = start.is_some_and(|start| start.since(now.mono) > wait);
         if held || too_far || !room {
             let reason = if held {
@@ -171,8 +174,7 @@ impl Core {
         self.read_ahead.queued += 1;
         if !endpoint.stale_armed {
             endpoint.stale_armed = true;
-            self.timers
-                .arm(self.deliveries[slot].arrived.after(wait), Wake::Stale(key));
+            self.timers.arm(arrived.after(wait), Wake::Stale(key));
         }
         self.deliveries[slot].state = State::Queued;
         self.make_ready(key);
@@ -288,7 +290,12 @@ impl Core {
         self.known.insert(uid, known);
         self.refresh_disabled(uid);
         if let Some(key) = self.by_uid.get(&uid).copied() {
-            self.endpoints[key].reconfigure(endpoint.clone(), &self.clock);
+            let state = &mut self.endpoints[key];
+            let was_closed = state.breaker.is_closed();
+            state.reconfigure(endpoint.clone(), &self.clock);
+            if !was_closed && state.breaker.is_closed() {
+                self.breakers_open -= 1;
+            }
             self.make_ready(key);
         }
     }

@@ -226,9 +226,7 @@ impl Core {
             .collect();
         for key in keys {
             self.ready.retain(|k| *k != key);
-            let state = self.endpoints.remove(key);
-            self.read_ahead.queued -= state.queue.len();
-            self.by_uid.remove(&state.uid);
+            self.remove_endpoint(key);
         }
     }
 

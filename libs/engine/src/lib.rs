@@ -16,6 +16,7 @@
 //!   is released, whatever still arrives for its work is inert.
 
 mod ages;
+mod breaker;
 mod bucket;
 mod dedupe;
 mod delivery;
@@ -47,6 +48,7 @@ use hooklane_model::lane::Lane;
 use hooklane_model::resource::Endpoint;
 use slab::Slab;
 
+pub use self::breaker::BreakerState;
 use self::bucket::BucketClock;
 use self::delivery::Delivery;
 use self::endpoint::{EndpointState, Known};
@@ -192,7 +194,7 @@ pub enum Action {
     Delay(DelayOrder),
     /// Write a terminal record. Answered by [`Event::Stored`].
     Bury(Box<BuryOrder>),
-    /// Say in the status topic that a receiver does not want to be called.
+    /// Say in the status topic that an endpoint is called no more.
     Disable(DisableOrder),
     /// Write an endpoint's health to the status topic, for its next owner and
     /// for people.
@@ -285,7 +287,7 @@ pub struct BuryOrder {
 pub struct DisableOrder {
     /// Which endpoint, under the spec that the request was made with.
     pub endpoint: Arc<Endpoint>,
-    /// `gone` or `directive`.
+    /// `gone`, `directive` or `failing`.
     pub reason: &'static str,
 }
 
@@ -339,6 +341,10 @@ pub struct Core {
     stamp: ConfigStamp,
     lease_until: Mono,
     in_flight: u32,
+    /// Endpoints whose breaker is not closed.
+    breakers_open: usize,
+    /// Endpoints held, as of their timers.
+    held: usize,
     bytes: usize,
     read_ahead: ReadAhead,
     rng: fastrand::Rng,
@@ -370,6 +376,8 @@ impl Core {
             stamp: ConfigStamp::default(),
             lease_until: Mono(0),
             in_flight: 0,
+            breakers_open: 0,
+            held: 0,
             bytes: 0,
             read_ahead: ReadAhead::default(),
             rng: fastrand::Rng::with_seed(seed),
@@ -447,11 +455,8 @@ impl Core {
             bytes: self.bytes,
             endpoints_active: self.endpoints.len(),
             endpoints_known: self.known.len(),
-            endpoints_held: self
-                .endpoints
-                .iter()
-                .filter(|(_, e)| e.is_held(self.clock.mono()))
-                .count(),
+            endpoints_held: self.held,
+            breakers_open: self.breakers_open,
             limit_waits: self.limit_waits,
             oldest: self
                 .lanes
@@ -479,6 +484,8 @@ pub struct Gauges {
     pub endpoints_known: usize,
     /// Endpoints held by their own word (429, Retry-After).
     pub endpoints_held: usize,
+    /// Endpoints whose breaker is open or half-open.
+    pub breakers_open: usize,
     /// Starts that the rate limit put off, since the start.
     pub limit_waits: u64,
     /// When the oldest record that is not settled was read.

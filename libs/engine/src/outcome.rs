@@ -5,6 +5,8 @@ use std::time::Duration;
 use hooklane_model::label::LabelValue;
 use hooklane_model::time::UnixMillis;
 
+use crate::breaker::Sign;
+
 /// What came of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
@@ -87,6 +89,9 @@ pub enum Outcome {
     Retry,
     /// The endpoint is held, and then it is tried again.
     Held,
+    /// It failed while its endpoint fails altogether: it is parked, and has
+    /// spent no attempt.
+    Parked,
     /// It is given up.
     Dead,
     /// It was not sent, and will be.
@@ -98,6 +103,7 @@ impl LabelValue for Outcome {
         Self::Delivered,
         Self::Retry,
         Self::Held,
+        Self::Parked,
         Self::Dead,
         Self::NotStarted,
     ];
@@ -107,6 +113,7 @@ impl LabelValue for Outcome {
             Self::Delivered => "delivered",
             Self::Retry => "retry",
             Self::Held => "held",
+            Self::Parked => "parked",
             Self::Dead => "dead",
             Self::NotStarted => "not_started",
         }
@@ -188,6 +195,8 @@ pub enum ParkReason {
     Backlog,
     /// The endpoint asked to be left alone (429, Retry-After).
     Hold,
+    /// The endpoint fails altogether: its breaker is open.
+    Breaker,
     /// A person paused the endpoint.
     Paused,
     /// It came before its due time.
@@ -202,6 +211,7 @@ impl LabelValue for ParkReason {
     const ALL: &'static [Self] = &[
         Self::Backlog,
         Self::Hold,
+        Self::Breaker,
         Self::Paused,
         Self::NotDue,
         Self::UnknownEndpoint,
@@ -212,6 +222,7 @@ impl LabelValue for ParkReason {
         match self {
             Self::Backlog => "backlog",
             Self::Hold => "hold",
+            Self::Breaker => "breaker",
             Self::Paused => "paused",
             Self::NotDue => "not_due",
             Self::UnknownEndpoint => "unknown_endpoint",
@@ -258,6 +269,22 @@ const HOLD_DEFAULT: Duration = Duration::from_secs(60);
 /// How long an endpoint waits that we cannot make requests for: soon enough
 /// after somebody mended it, and few records while nobody has.
 const BLOCKED_HOLD: Duration = Duration::from_secs(15);
+
+/// What an attempt's end says about its endpoint, whatever becomes of the
+/// delivery. A receiver that refuses (4xx) or asks for time (429) is there.
+pub(crate) fn sign(end: &AttemptEnd) -> Sign {
+    match *end {
+        AttemptEnd::Response {
+            status: 408 | 425 | 500..=599,
+            ..
+        } => Sign::Failed,
+        AttemptEnd::Response { .. } => Sign::Alive,
+        AttemptEnd::NotStarted
+        | AttemptEnd::Blocked { .. }
+        | AttemptEnd::Failed { side: Side::Us, .. } => Sign::Nothing,
+        AttemptEnd::Failed { .. } => Sign::Failed,
+    }
+}
 
 /// The outcome rules.
 #[must_use]

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use crate::breaker::Admit;
 use crate::bucket::Bucket;
 use crate::delivery::State;
 use crate::intake::work_id;
 use crate::timers::Wake;
-use crate::{Action, Core, Now, ParkReason, SendOrder, WorkId};
+use crate::{Action, Core, Now, SendOrder, WorkId};
 
 /// How often counts of what waits in Kafka are looked through. Whatever is
 /// counted there comes back and is taken out; this is for what was lost or
@@ -53,10 +54,13 @@ impl Core {
             // The end of one of its requests makes it ready again.
             return Turn::Rest;
         }
-        let until = if endpoint.is_held(now.mono) {
-            Err(endpoint.held_until())
-        } else {
-            endpoint.bucket.as_mut().map_or(Ok(()), Bucket::take)
+        let admits = endpoint.breaker.admits(now.mono, endpoint.in_flight);
+        let until = match admits {
+            // The end of a request makes it ready again.
+            Admit::Busy => return Turn::Rest,
+            Admit::NotBefore(at) => Err(at),
+            _ if endpoint.is_held(now.mono) => Err(endpoint.held_until()),
+            Admit::Request | Admit::Probe => endpoint.bucket.as_mut().map_or(Ok(()), Bucket::take),
         };
         if let Err(at) = until {
             self.limit_waits += 1;
@@ -71,7 +75,12 @@ impl Core {
         endpoint.in_flight += 1;
         self.in_flight += 1;
         let spec = endpoint.spec.clone();
+        let probe = admits == Admit::Probe;
+        if probe {
+            endpoint.breaker.probing();
+        }
         let delivery = &mut self.deliveries[slot];
+        delivery.probe = probe;
         delivery.state = State::InFlight;
         if let Some(lane) = self.lanes.get_mut(&delivery.lane) {
             lane.busy += 1;
@@ -111,6 +120,10 @@ impl Core {
         if endpoint.wake_at.is_some_and(|at| at <= now.mono) {
             endpoint.wake_at = None;
         }
+        if endpoint.held && !endpoint.is_held(now.mono) {
+            endpoint.held = false;
+            self.held -= 1;
+        }
         self.make_ready(key);
         self.forget_if_idle(now, key);
     }
@@ -135,14 +148,9 @@ impl Core {
             self.read_ahead.queued -= 1;
             stale.push(slot);
         }
-        let held = endpoint.is_held(now.mono).then(|| endpoint.held_until());
-        let reason = if held.is_some() {
-            ParkReason::Hold
-        } else {
-            ParkReason::Backlog
-        };
+        let (reason, from) = endpoint.stands_still(now.mono);
         for slot in stale {
-            self.park(now, slot, reason, held.map(|at| now.wall_at(at)), out);
+            self.park(now, slot, reason, from.map(|at| now.wall_at(at)), out);
         }
         self.forget_if_idle(now, key);
     }
@@ -159,8 +167,16 @@ impl Core {
             self.timers.arm(until, Wake::Endpoint(key));
             return;
         }
+        self.remove_endpoint(key);
+    }
+
+    /// Takes an endpoint's state out of memory.
+    pub(crate) fn remove_endpoint(&mut self, key: usize) {
         let state = self.endpoints.remove(key);
         self.by_uid.remove(&state.uid);
+        self.read_ahead.queued -= state.queue.len();
+        self.held -= usize::from(state.held);
+        self.breakers_open -= usize::from(!state.breaker.is_closed());
     }
 
     /// Looks through the endpoints whose deliveries wait in Kafka for counts

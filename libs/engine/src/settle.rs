@@ -5,9 +5,12 @@ use std::time::Duration;
 use hooklane_model::ladder::{Hop, Rung, next_hop};
 use hooklane_model::time::UnixMillis;
 
+use crate::breaker::Sign;
 use crate::delivery::State;
 use crate::endpoint::Known;
 use crate::intake::work_id;
+use crate::outcome::sign;
+use crate::timers::Wake;
 use crate::{
     Action, AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, Core, DeadReason, DelayOrder,
     DisableOrder, Now, Outcome, ParkReason, Side, StoreError, Stored, Verdict, WorkId, verdict,
@@ -41,18 +44,21 @@ impl Core {
         let Some(slot) = self.live(work) else { return };
         self.in_flight -= 1;
         let uid = self.deliveries[slot].target.endpoint;
-        if let Some(key) = self.by_uid.get(&uid).copied() {
-            let endpoint = &mut self.endpoints[key];
-            endpoint.in_flight -= 1;
-            endpoint.observe_latency(result.elapsed);
-            self.make_ready(key);
-        }
+        let opened = self.ended(now, slot, &result);
         self.deliveries[slot].last = Some(result.clone());
-        self.note_result(now, slot, &result.end, out);
+        let given_up = self.note_result(now, slot, &result.end, out);
         match verdict(&result.end) {
+            _ if given_up => {
+                self.disable(slot, "failing", out);
+                self.give_up(slot, DeadReason::EndpointDisabled, out);
+                self.replace_queue(now, uid, out);
+            }
+            Verdict::Retry { .. } if self.fails_altogether(slot, &result.end) => {
+                self.park_failed(now, slot, opened, out);
+            }
             Verdict::Delivered { disable } => {
                 if disable {
-                    self.disable(slot, DeadReason::DisabledByReceiver, out);
+                    self.disable(slot, "directive", out);
                 }
                 self.settling(slot, 1);
                 self.attempted(slot, Outcome::Delivered, None, true, out);
@@ -66,7 +72,12 @@ impl Core {
             }
             Verdict::Dead(reason) => self.give_up(slot, reason, out),
             Verdict::Disable(reason) => {
-                self.disable(slot, reason, out);
+                let word = if reason == DeadReason::Gone {
+                    "gone"
+                } else {
+                    "directive"
+                };
+                self.disable(slot, word, out);
                 self.give_up(slot, reason, out);
                 self.replace_queue(now, uid, out);
             }
@@ -77,15 +88,75 @@ impl Core {
         }
     }
 
+    /// Lets its endpoint know that a request has ended. Returns whether its
+    /// breaker has opened by this.
+    fn ended(&mut self, now: Now, slot: usize, result: &AttemptResult) -> bool {
+        let delivery = &self.deliveries[slot];
+        let Some(key) = self.by_uid.get(&delivery.target.endpoint).copied() else {
+            return false;
+        };
+        let endpoint = &mut self.endpoints[key];
+        endpoint.in_flight -= 1;
+        endpoint.observe_latency(result.elapsed);
+        let was_closed = endpoint.breaker.is_closed();
+        let slots = endpoint.slots(&self.limits);
+        let says = (sign(&result.end), delivery.probe);
+        let opened = endpoint.breaker.ended(now.mono, says, slots, &mut self.rng);
+        match (was_closed, endpoint.breaker.is_closed()) {
+            (true, false) => self.breakers_open += 1,
+            (false, true) => self.breakers_open -= 1,
+            _ => {}
+        }
+        self.make_ready(key);
+        opened
+    }
+
+    /// Whether a delivery failed because its endpoint does: then it waits for
+    /// the endpoint, not for its own next attempt.
+    fn fails_altogether(&self, slot: usize, end: &AttemptEnd) -> bool {
+        let key = self.by_uid.get(&self.deliveries[slot].target.endpoint);
+        let closed = key.is_none_or(|key| self.endpoints[*key].breaker.is_closed());
+        !closed && sign(end) == Sign::Failed
+    }
+
+    /// Puts a delivery back whose endpoint fails altogether: at the head, so
+    /// that it is the next probe, and without an attempt spent.
+    fn park_failed(&mut self, now: Now, slot: usize, opened: bool, out: &mut Vec<Action>) {
+        let uid = self.deliveries[slot].target.endpoint;
+        let key = self.by_uid[&uid];
+        let until = self.endpoints[key].breaker.open_until(now.mono);
+        let due = now.wall_at(until.unwrap_or(now.mono));
+        self.attempted(slot, Outcome::Parked, Some(due), false, out);
+        let delivery = &self.deliveries[slot];
+        let lane = delivery.lane;
+        if self.lanes.get(&lane).is_none_or(|s| s.draining.is_some()) {
+            return self.park(now, slot, ParkReason::HandOver, Some(due), out);
+        }
+        self.no_longer_busy(slot);
+        if !opened {
+            return self.place(now, slot, out);
+        }
+        self.endpoints[key].queue.push_front(slot);
+        self.read_ahead.queued += 1;
+        self.replace_queue(now, uid, out);
+    }
+
     /// Lets an attempt's end count for its endpoint's health: not what is our
     /// own fault, and not a receiver that only asks for time.
-    fn note_result(&mut self, now: Now, slot: usize, end: &AttemptEnd, out: &mut Vec<Action>) {
+    /// Returns whether the endpoint is given up by this.
+    fn note_result(
+        &mut self,
+        now: Now,
+        slot: usize,
+        end: &AttemptEnd,
+        out: &mut Vec<Action>,
+    ) -> bool {
         let failed = match end {
             AttemptEnd::Response { status, .. } if (200..300).contains(status) => false,
             AttemptEnd::Response { status: 429, .. }
             | AttemptEnd::NotStarted
-            | AttemptEnd::Blocked { .. } => return,
-            AttemptEnd::Failed { side: Side::Us, .. } => return,
+            | AttemptEnd::Blocked { .. } => return false,
+            AttemptEnd::Failed { side: Side::Us, .. } => return false,
             AttemptEnd::Response { .. } | AttemptEnd::Failed { .. } => true,
         };
         let delivery = &self.deliveries[slot];
@@ -93,8 +164,9 @@ impl Core {
         if let Some(Known::Configured { endpoint, .. }) = self.known.get(&delivery.target.endpoint)
         {
             let endpoint = endpoint.clone();
-            self.note_health(now, lane, &endpoint, failed, out);
+            return self.note_health(now, lane, &endpoint, failed, out);
         }
+        false
     }
 
     fn start_again(&mut self, now: Now, slot: usize, out: &mut Vec<Action>) {
@@ -152,6 +224,9 @@ impl Core {
         };
         let policy = &endpoint.spec.retry;
         let made = delivery.target.attempt;
+        let closed =
+            (self.by_uid.get(&uid)).is_none_or(|key| self.endpoints[*key].breaker.is_closed());
+        let spends_attempt = spends_attempt && closed;
         if spends_attempt && made >= policy.attempts_max() {
             return self.give_up(slot, DeadReason::Exhausted, out);
         }
@@ -159,7 +234,14 @@ impl Core {
         let first_seen = delivery.envelope.envelope.first_seen;
         let wait = wait.min(max_age);
         if let Some(key) = self.by_uid.get(&uid).copied() {
-            self.endpoints[key].hold(now.mono.after(wait));
+            let until = now.mono.after(wait);
+            let endpoint = &mut self.endpoints[key];
+            if endpoint.held_until() < until {
+                endpoint.hold(until);
+                self.held += usize::from(!endpoint.held);
+                endpoint.held = true;
+                self.timers.arm(until, Wake::Endpoint(key));
+            }
         }
         let due = now.wall.after(wait).max(self.held_wall(now, slot));
         if due.since(first_seen) > max_age {
@@ -224,21 +306,61 @@ impl Core {
         due: Option<UnixMillis>,
         out: &mut Vec<Action>,
     ) {
-        let spread = 1.0 + 0.2 * self.rng.f64();
+        let wait = self.park_wait(now, slot, reason, due);
         let target = &mut self.deliveries[slot].target;
-        let floor = PARK_FLOORS[usize::from(target.spills).min(PARK_FLOORS.len() - 1)];
-        // A turn that is known is kept; otherwise the floor grows, with some
-        // spread so that what was parked together does not return together.
-        let wait = match due {
-            Some(due) => due.since(now.wall),
-            None => floor.mul_f64(spread),
-        };
-        let kept = matches!(reason, ParkReason::NotDue | ParkReason::HandOver);
-        let wait = if kept { wait } else { wait.min(PARK_MAX) };
         target.due = now.wall.after(wait);
         target.delayed_at = now.wall;
         target.spills = target.spills.saturating_add(1);
         self.delay(now, slot, Some(reason), out);
+    }
+
+    /// How long a delivery is parked.
+    fn park_wait(
+        &mut self,
+        now: Now,
+        slot: usize,
+        reason: ParkReason,
+        due: Option<UnixMillis>,
+    ) -> Duration {
+        let delivery = &self.deliveries[slot];
+        let target = &delivery.target;
+        let until = due.map(|due| due.since(now.wall));
+        // A turn that is known is kept; otherwise the floor grows, with some
+        // spread so that what was parked together does not return together.
+        let floor = PARK_FLOORS[usize::from(target.spills).min(PARK_FLOORS.len() - 1)];
+        let floor = floor.mul_f64(1.0 + 0.2 * self.rng.f64());
+        let behind = self.behind(slot);
+        let wait = match (reason, until) {
+            (ParkReason::NotDue | ParkReason::HandOver, until) => return until.unwrap_or(floor),
+            // The head comes back in time to be the next probe.
+            (ParkReason::Breaker, Some(until)) if delivery.probe => until,
+            (ParkReason::Breaker | ParkReason::Hold, Some(until)) => until.max(floor) + behind,
+            (_, Some(until)) => until,
+            (_, None) => floor.max(behind),
+        };
+        // Beyond the cap the turn cannot be kept: spread what is capped over
+        // the second half of it.
+        if wait > PARK_MAX {
+            PARK_MAX.mul_f64(1.0 - 0.5 * self.rng.f64())
+        } else {
+            wait
+        }
+    }
+
+    /// How long what waits in Kafka for the same endpoint, and was seen
+    /// before, takes at the endpoint's limits.
+    fn behind(&self, slot: usize) -> Duration {
+        let delivery = &self.deliveries[slot];
+        let Some(key) = self.by_uid.get(&delivery.target.endpoint) else {
+            return Duration::ZERO;
+        };
+        let endpoint = &self.endpoints[*key];
+        let Some(interval) = endpoint.interval(&self.limits) else {
+            return Duration::ZERO;
+        };
+        let first_seen = delivery.envelope.envelope.first_seen;
+        let older = endpoint.parked.older_than(first_seen) + endpoint.queue.len() as u64;
+        interval.saturating_mul(u32::try_from(older).unwrap_or(u32::MAX))
     }
 
     fn delay(&mut self, now: Now, slot: usize, parked: Option<ParkReason>, out: &mut Vec<Action>) {
@@ -351,7 +473,7 @@ impl Core {
         true
     }
 
-    fn disable(&mut self, slot: usize, reason: DeadReason, out: &mut Vec<Action>) {
+    fn disable(&mut self, slot: usize, reason: &'static str, out: &mut Vec<Action>) {
         let uid = self.deliveries[slot].target.endpoint;
         let Some(Known::Configured { endpoint, disabled }) = self.known.get_mut(&uid) else {
             return;
@@ -359,11 +481,6 @@ impl Core {
         if !*disabled {
             // At once here; everybody else learns it from the status topic.
             *disabled = true;
-            let reason = if reason == DeadReason::Gone {
-                "gone"
-            } else {
-                "directive"
-            };
             out.push(Action::Disable(DisableOrder {
                 endpoint: endpoint.clone(),
                 reason,

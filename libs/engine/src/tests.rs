@@ -1,6 +1,10 @@
 //! The core under a seeded model of everything around it.
 
+mod backlog;
 mod bench;
+mod breaker;
+mod disable;
+mod drive;
 mod handover;
 mod model;
 mod rules;

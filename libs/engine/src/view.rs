@@ -9,7 +9,7 @@ use hooklane_model::time::UnixMillis;
 
 use crate::ages::first_to_expire;
 use crate::endpoint::{EndpointState, Known};
-use crate::{Core, Now};
+use crate::{BreakerState, Core, Now};
 
 /// An endpoint with work, or with a limit or hold that binds, at one moment.
 ///
@@ -44,6 +44,8 @@ pub struct EndpointView {
     pub will_expire_at: Option<UnixMillis>,
     /// Until when it asked to be left alone.
     pub held_until: Option<UnixMillis>,
+    /// Whether it is called at all.
+    pub breaker: BreakerState,
     /// Since when it has done nothing but fail.
     pub failing_since: Option<UnixMillis>,
 }
@@ -80,7 +82,8 @@ impl Core {
             self.known.get(&state.uid),
             Some(Known::Configured { disabled: true, .. } | Known::Deleted)
         );
-        let starts = (!spec.paused && !disabled).then(|| interval.unwrap_or_default());
+        let starts = (!spec.paused && !disabled && state.breaker.is_closed())
+            .then(|| interval.unwrap_or_default());
         let from = held_until.unwrap_or(now.wall);
         let max_age = spec.retry.max_age;
         // What waits in Kafka is older on the whole; in what order it really
@@ -104,6 +107,7 @@ impl Core {
                 .map(|every| every.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX))),
             will_expire_at: first_to_expire(by_age, (from, starts), max_age),
             held_until,
+            breaker: state.breaker.state(now.mono),
             failing_since: self.failing_since(&state.spec),
         }
     }

@@ -103,6 +103,12 @@ impl Fields {
         self.map.get(field).is_some_and(|v| !v.is_null())
     }
 
+    /// Whether a field is this very text.
+    #[must_use]
+    pub fn text_is(&self, field: &str, text: &str) -> bool {
+        self.map.get(field).and_then(Value::as_str) == Some(text)
+    }
+
     /// Takes a nested object; absent reads as `None`.
     pub fn object(&mut self, field: &'static str, findings: &mut Findings) -> Option<Self> {
         let path = self.path_of(field);

@@ -43,7 +43,7 @@ impl Faults {
 /// Something that will happen.
 #[derive(Debug)]
 enum Later {
-    Finish(u64, WorkId, AttemptResult),
+    Finish(u64, EndpointUid, WorkId, AttemptResult),
     Ack(u64, WorkId, Stored),
     /// A delay topic's release: the record is appended to the lane again.
     Append(Box<Envelope>),
@@ -56,8 +56,20 @@ struct Seen {
     starts: HashMap<EndpointUid, Vec<Mono>>,
     /// Until when an endpoint asked to be left alone.
     held: HashMap<EndpointUid, UnixMillis>,
+    /// Until when an endpoint answers nothing but 500.
+    failing: HashMap<EndpointUid, UnixMillis>,
+    /// Failures one after the other that the core was told of.
+    streak: HashMap<EndpointUid, Streak>,
     delivered: HashMap<DeliveryId, u32>,
     dead: HashMap<DeliveryId, u32>,
+}
+
+#[derive(Default)]
+struct Streak {
+    failures: u32,
+    last: Mono,
+    /// The request that was started since it must be open.
+    probe: Option<WorkId>,
 }
 
 pub(super) struct World {
@@ -66,6 +78,8 @@ pub(super) struct World {
     core: Core,
     faults: Faults,
     faulted: bool,
+    /// Everything is to come to its end.
+    quiet: bool,
     /// Which life of the process; what an earlier one left behind is ignored.
     life: u64,
     now: Now,
@@ -165,6 +179,7 @@ impl World {
             core: Core::new(limits(), seed),
             faults,
             faulted: false,
+            quiet: false,
             life: 0,
             now: Now {
                 mono: Mono(1_000_000_000_000),
@@ -208,6 +223,7 @@ impl World {
     }
 
     fn claim(&mut self) {
+        self.seen.streak.clear();
         self.epoch += 1;
         self.draining = false;
         self.read = usize::try_from(self.committed).unwrap();
@@ -327,7 +343,8 @@ impl World {
                 return;
             }
             match self.later.pop_first().unwrap().1 {
-                Later::Finish(life, work, result) if life == self.life => {
+                Later::Finish(life, uid, work, result) if life == self.life => {
+                    self.ended(uid, work, &result.end);
                     self.step(Event::Finished { work, result });
                 }
                 Later::Ack(life, work, what) if life == self.life => {
@@ -430,7 +447,8 @@ impl World {
             }
         }
         let took = Duration::from_millis(self.rng.u64(1..3_000));
-        let result = self.answer(took);
+        self.check_probe(uid, order.work);
+        let result = self.answer(uid, took);
         if let AttemptEnd::Response {
             status: 429,
             retry_after: Some(wait),
@@ -443,16 +461,67 @@ impl World {
                 self.seen.held.insert(uid, until);
             }
         }
-        self.later(took, Later::Finish(self.life, order.work, result));
+        self.later(took, Later::Finish(self.life, uid, order.work, result));
     }
 
-    fn answer(&mut self, elapsed: Duration) -> AttemptResult {
+    /// An endpoint that failed ten times in a row sees single probes, and none
+    /// within a second of a failure.
+    fn check_probe(&mut self, uid: EndpointUid, work: WorkId) {
+        let (seed, now) = (self.seed, self.now.mono);
+        let streak = self.seen.streak.entry(uid).or_default();
+        // After a long silence a core may have forgotten; a failure on the
+        // way back opens it again, which is not counted here.
+        if streak.failures < 10 || now.since(streak.last) > Duration::from_secs(300) {
+            return;
+        }
+        assert!(
+            streak.probe.is_none(),
+            "seed {seed}: {uid} got two probes at once"
+        );
+        assert!(
+            now.since(streak.last) >= Duration::from_secs(1),
+            "seed {seed}: {uid} was called with its breaker open"
+        );
+        streak.probe = Some(work);
+    }
+
+    fn ended(&mut self, uid: EndpointUid, work: WorkId, end: &AttemptEnd) {
+        let streak = self.seen.streak.entry(uid).or_default();
+        let probe = streak.probe == Some(work);
+        if probe {
+            streak.probe = None;
+        }
+        let straggler = streak.failures >= 10 && !probe;
+        match end {
+            AttemptEnd::Response { status, .. } if *status < 500 => {
+                if !straggler {
+                    streak.failures = 0;
+                }
+            }
+            AttemptEnd::NotStarted | AttemptEnd::Blocked { .. } => {}
+            AttemptEnd::Response { .. } | AttemptEnd::Failed { .. } => {
+                streak.failures += 1;
+                if !straggler {
+                    streak.last = self.now.mono;
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, uid: EndpointUid, elapsed: Duration) -> AttemptResult {
         let response = |status, retry_after| AttemptEnd::Response {
             status,
             retry_after,
             directive: None,
         };
+        if self.rng.u32(0..60) == 0 && !self.quiet {
+            let until = Duration::from_secs(self.rng.u64(10..600));
+            self.seen.failing.insert(uid, self.now.wall.after(until));
+        }
+        let fails = self.seen.failing.get(&uid);
+        let fails = fails.is_some_and(|until| *until > self.now.wall);
         let end = match self.rng.u32(0..20) {
+            _ if fails => response(500, None),
             0..12 => response(200, None),
             12..15 => response(500, None),
             15 => response(404, None),
@@ -474,6 +543,7 @@ impl World {
     /// No more events and no more faults: everything must come to its end.
     fn quiesce(&mut self) {
         self.faults = Faults::NONE;
+        self.quiet = true;
         let until = self.now.mono.after(Duration::from_secs(6 * 3_600));
         while self.now.mono < until {
             while self.read < self.log.len() && !self.draining && self.core.has_room() {

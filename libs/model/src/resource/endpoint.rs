@@ -1,5 +1,6 @@
 //! An endpoint: where deliveries go, and how.
 
+mod breaker;
 mod headers;
 mod rate_limit;
 mod retry;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use self::breaker::{read_breaker, read_disable_after};
 use self::rate_limit::read_rate_limit;
 use self::retry::read_retry;
 use super::Metadata;
@@ -16,6 +18,7 @@ use crate::fields::{Fields, Findings};
 use crate::id::EndpointUid;
 use crate::secret::SecretRef;
 
+pub use self::breaker::BreakerPolicy;
 pub use self::rate_limit::RateLimit;
 pub use self::retry::RetryPolicy;
 pub use self::signing::{Signing, SigningScheme, SigningSecret, StandardKey};
@@ -57,6 +60,10 @@ pub struct EndpointSpec {
     pub retry: RetryPolicy,
     /// How requests are signed.
     pub signing: Signing,
+    /// When requests stop but for probes; `None` is never.
+    pub breaker: Option<BreakerPolicy>,
+    /// After how long of nothing but failure it is disabled; `None` is never.
+    pub disable_after: Option<Duration>,
     /// Matched and parked, not sent.
     pub paused: bool,
 }
@@ -123,6 +130,8 @@ impl EndpointSpec {
                 .unwrap_or(OnExhausted::Skip),
             retry: read_retry(&mut fields, findings),
             signing: read_signing(&mut fields, findings),
+            breaker: read_breaker(&mut fields, findings),
+            disable_after: read_disable_after(&mut fields, findings),
             paused: fields.boolean("paused", findings).unwrap_or(false),
         };
         fields.finish(findings);

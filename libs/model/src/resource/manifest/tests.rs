@@ -176,3 +176,37 @@ fn urls_are_canonical() {
     };
     assert_eq!(endpoint.spec.url.host_str(), Some("127.0.0.1"));
 }
+
+#[test]
+fn a_breaker_has_defaults_and_an_end() {
+    let read = |fields: &str| {
+        let text = format!(
+            "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: a, name: e}}\n\
+             spec: {{url: 'https://e.example/'{fields}}}\n"
+        );
+        parse_yaml(&text)
+    };
+    let spec = |fields: &str| match read(fields).unwrap().remove(0).manifest {
+        Manifest::Endpoint(endpoint) => endpoint.spec,
+        other => panic!("{other:?}"),
+    };
+    let policy = spec("").breaker.unwrap();
+    assert_eq!((policy.failures, policy.requests), (10, 20));
+    assert_eq!(spec("").disable_after, Some(Duration::from_secs(432_000)));
+    let own = spec(", breaker: {failures: 3, window: 10s}, disableAfter: 2d");
+    let policy = own.breaker.unwrap();
+    assert_eq!((policy.failures, policy.requests), (3, 20));
+    assert_eq!(policy.window, Duration::from_secs(10));
+    assert_eq!(own.disable_after, Some(Duration::from_secs(172_800)));
+    let never = spec(", breaker: none, disableAfter: none");
+    assert_eq!((never.breaker, never.disable_after), (None, None));
+    let wrong = ", breaker: {ratio: 2, failure: 1}, disableAfter: 5m";
+    let problems: Vec<String> = read(wrong)
+        .unwrap_err()
+        .problems
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(read(", breaker: off").is_err());
+}
