@@ -1,10 +1,11 @@
 //! Records on their way to Kafka, and the reports that come back.
 //!
-//! Two producers: one for what a delivery waits for (delay, dead, status,
-//! poison), one for the attempts log, whose batches may linger. Both are
+//! One producer for all: workers gather the attempts log into few records
+//! before it comes here, so nothing is left that would have to linger. It is
 //! polled by the consumer thread. Reports are put into one box per worker,
 //! which the worker empties at its next turn; nobody is woken for them.
 
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,11 +48,12 @@ pub enum OutboxError {
 /// The producers and the boxes of all workers.
 #[derive(Clone)]
 pub(crate) struct Outbox {
-    urgent: Producer,
-    bulk: Producer,
+    producer: Producer,
     boxes: Vec<Box_>,
     failure: Arc<Mutex<Option<OutboxError>>>,
     topics: Arc<Topics>,
+    /// Partitions of the attempts topic.
+    log_partitions: NonZeroU16,
 }
 
 /// Topic names, made once.
@@ -77,11 +79,8 @@ impl Topics {
     }
 }
 
-/// The latency producer lingers just long enough to batch what one turn of a
-/// worker writes.
-const URGENT_LINGER: Duration = Duration::from_millis(5);
-/// The attempts log is read by people and tools, not by deliveries.
-const BULK_LINGER: Duration = Duration::from_millis(50);
+/// Just long enough to batch what one turn of a worker writes.
+const LINGER: Duration = Duration::from_millis(5);
 /// How long the start waits for a topic's partition count.
 const METADATA_WAIT: Duration = Duration::from_secs(30);
 
@@ -96,13 +95,13 @@ impl Outbox {
         let boxes: Vec<Box_> = (0..workers).map(|_| Box_::default()).collect();
         let failure = Arc::new(Mutex::new(None));
         let topics = Arc::new(Topics::new(names));
-        let producer = |linger| {
-            let profile = Profile {
-                linger,
-                message_timeout: None,
-                compression: Compression::Lz4,
-                ..Profile::default()
-            };
+        let profile = Profile {
+            linger: LINGER,
+            message_timeout: None,
+            compression: Compression::Lz4,
+            ..Profile::default()
+        };
+        let producer = {
             let (boxes, failure, errors) = (boxes.clone(), failure.clone(), errors.clone());
             Producer::new(settings, &profile, move |report| {
                 if report.result.is_err() {
@@ -110,18 +109,21 @@ impl Outbox {
                 }
                 deliver(&boxes, &failure, report)
             })
-        };
-        let (urgent, bulk) = (producer(URGENT_LINGER)?, producer(BULK_LINGER)?);
-        bulk.partition_count(&topics.attempts, METADATA_WAIT)?;
+        }?;
+        let log_partitions = producer.partition_count(&topics.attempts, METADATA_WAIT)?;
         for topic in topics.delay.iter().chain([&topics.dead, &topics.poison]) {
-            urgent.partition_count(topic, METADATA_WAIT)?;
+            producer.partition_count(topic, METADATA_WAIT)?;
         }
         Ok(Self {
-            urgent,
-            bulk,
+            producer,
             boxes,
             failure,
             topics,
+            // A topic that is there has at least one.
+            log_partitions: u16::try_from(log_partitions)
+                .ok()
+                .and_then(NonZeroU16::new)
+                .unwrap_or(NonZeroU16::MIN),
         })
     }
 
@@ -131,18 +133,14 @@ impl Outbox {
 
     /// Gives the reports there are; called by the consumer thread only.
     pub(crate) fn poll(&self, timeout: Duration) {
-        self.bulk.poll(Duration::ZERO);
-        self.urgent.poll(timeout);
+        self.producer.poll(timeout);
     }
 
     /// Why the process must end, if it must.
     pub(crate) fn failure(&self) -> Option<OutboxError> {
         let failed = lock(&self.failure).clone();
         failed.or_else(|| {
-            let fatal = self
-                .urgent
-                .fatal_error()
-                .or_else(|| self.bulk.fatal_error())?;
+            let fatal = self.producer.fatal_error()?;
             Some(OutboxError::Fatal {
                 reason: fatal.to_string(),
             })
@@ -151,13 +149,12 @@ impl Outbox {
 
     /// Records sent and not reported yet.
     pub(crate) fn in_flight(&self) -> usize {
-        self.urgent.in_flight() + self.bulk.in_flight()
+        self.producer.in_flight()
     }
 
     /// Waits until everything sent is reported; `false` at the deadline.
     pub(crate) fn flush(&self, deadline: Duration) -> bool {
-        let urgent = self.urgent.flush(deadline / 2);
-        self.bulk.flush(deadline / 2) && urgent
+        self.producer.flush(deadline)
     }
 
     /// Takes the reports for one worker.
@@ -169,13 +166,25 @@ impl Outbox {
         into.append(&mut lock(&self.boxes[usize::from(worker)]));
     }
 
-    /// Sends an attempts record. `Err` means that the queue is full.
-    pub(crate) fn attempt(&self, key: &str, value: &[u8], token: usize) -> Result<(), Full> {
-        self.send(
-            &self.bulk,
-            &record(&self.topics.attempts, key, value, &[]),
-            token,
-        )
+    /// How many partitions the attempts log has.
+    pub(crate) fn log_partitions(&self) -> NonZeroU16 {
+        self.log_partitions
+    }
+
+    /// Sends a record of the attempts log. `Err` means that the queue is full.
+    ///
+    /// Without a key: it may hold attempts at several endpoints. What matters
+    /// is that all attempts at one endpoint lie in one partition.
+    pub(crate) fn attempts(&self, partition: u16, value: &[u8], token: usize) -> Result<(), Full> {
+        let attempts = Outgoing {
+            topic: &self.topics.attempts,
+            partition: Some(i32::from(partition)),
+            key: None,
+            value: Some(value),
+            headers: &[],
+            timestamp: None,
+        };
+        self.send(&attempts, token)
     }
 
     pub(crate) fn delay(
@@ -189,7 +198,7 @@ impl Outbox {
             .iter()
             .position(|r| *r == rung);
         let topic = &self.topics.delay[at.expect("every rung is in ALL")];
-        self.send(&self.urgent, &record(topic, key, value, &[]), token)
+        self.send(&record(topic, key, value, &[]), token)
     }
 
     pub(crate) fn dead(
@@ -200,11 +209,7 @@ impl Outbox {
         token: usize,
     ) -> Result<(), Full> {
         let headers = [(NOTE_HEADER, note)];
-        self.send(
-            &self.urgent,
-            &record(&self.topics.dead, key, value, &headers),
-            token,
-        )
+        self.send(&record(&self.topics.dead, key, value, &headers), token)
     }
 
     pub(crate) fn status(&self, key: &str, value: &[u8], token: usize) -> Result<(), Full> {
@@ -212,7 +217,7 @@ impl Outbox {
             partition: Some(0),
             ..record(&self.topics.status, key, value, &[])
         };
-        self.send(&self.urgent, &status, token)
+        self.send(&status, token)
     }
 
     pub(crate) fn poison(
@@ -227,11 +232,11 @@ impl Outbox {
             value,
             ..record(&self.topics.poison, key, &[], &headers)
         };
-        self.send(&self.urgent, &poison, token)
+        self.send(&poison, token)
     }
 
-    fn send(&self, producer: &Producer, out: &Outgoing<'_>, token: usize) -> Result<(), Full> {
-        match producer.send(out, token) {
+    fn send(&self, out: &Outgoing<'_>, token: usize) -> Result<(), Full> {
+        match self.producer.send(out, token) {
             Ok(()) => Ok(()),
             Err(SendError::QueueFull) => Err(Full),
             Err(SendError::Refused(error)) => {

@@ -10,23 +10,23 @@ use hooklane_engine::{
     OpenEnvelope,
 };
 
-/// The value of an attempts record: an array of one.
-pub(crate) fn attempt(entry: &AttemptEntry) -> Vec<u8> {
+/// Appends an entry of the attempts log: one JSON object.
+pub(crate) fn attempt(entry: &AttemptEntry, into: &mut Vec<u8>) {
     let event = &entry.envelope.envelope.event;
     let meta = &entry.endpoint.meta;
     let (status, failure, side) = ended(&entry.result.end);
-    let next_due = entry.next_due.map(UnixMillis::to_rfc3339);
+    let next_due = entry.next_due.map(UnixMillis::text);
     let record = AttemptRecord {
-        delivery: &entry.target.delivery.to_string(),
+        delivery: &entry.target.delivery.text(),
         tenant: &meta.tenant,
         endpoint: &meta.name,
-        endpoint_uid: &entry.endpoint.uid().to_string(),
-        subscription_uid: &entry.target.subscription.to_string(),
+        endpoint_uid: &entry.endpoint.uid().text(),
+        subscription_uid: &entry.target.subscription.text(),
         event_id: &event.id,
         event_source: &event.source,
         event_type: &event.event_type,
         attempt: entry.target.attempt,
-        started_at: &entry.result.started_at.to_rfc3339(),
+        started_at: &entry.result.started_at.text(),
         duration_ms: u64::try_from(entry.result.elapsed.as_millis()).unwrap_or(u64::MAX),
         outcome: entry.outcome.as_str(),
         status,
@@ -34,7 +34,7 @@ pub(crate) fn attempt(entry: &AttemptEntry) -> Vec<u8> {
         side,
         next_due: next_due.as_deref(),
     };
-    serde_json::to_vec(&[record]).expect("strings and numbers always serialise")
+    serde_json::to_writer(into, &record).expect("strings and numbers always serialise");
 }
 
 fn ended(end: &AttemptEnd) -> (Option<u16>, Option<&'static str>, Option<&'static str>) {

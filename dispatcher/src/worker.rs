@@ -7,6 +7,7 @@
 //! workers.
 
 mod inbox;
+mod log;
 mod stores;
 
 use std::cell::RefCell;
@@ -235,9 +236,7 @@ impl Worker {
             .outbox
             .take_reports(self.parts.index, &mut reports);
         for (about, result) in reports.drain(..) {
-            if let Some(event) = self.stores.reported(about, result) {
-                self.pending.push_back(event);
-            }
+            self.stores.reported(about, result, &mut self.pending);
         }
         self.reports = reports;
     }
@@ -248,14 +247,14 @@ impl Worker {
         self.core.set_lease(self.attempts.lease.until());
         while let Some(event) = self.pending.pop_front() {
             self.core.step(now, event, &mut self.actions);
-            self.act();
+            self.act(now);
         }
         self.core.step(now, Event::Time, &mut self.actions);
-        self.act();
-        self.stores.send(now.wall);
+        self.act(now);
+        self.stores.send(now);
     }
 
-    fn act(&mut self) {
+    fn act(&mut self, now: Now) {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
@@ -266,11 +265,12 @@ impl Worker {
                     abandoned,
                 } => {
                     self.parts.metrics.abandoned(abandoned);
+                    self.stores.send_all(now);
                     // Room for every lane there is: see where it is made.
                     let told = self.parts.released.try_send(Released { lane, watermark });
                     debug_assert!(told.is_ok(), "the release of lane {lane} was not taken");
                 }
-                other => self.stores.push(other),
+                other => self.stores.push(other, now.mono),
             }
         }
         self.actions = actions;

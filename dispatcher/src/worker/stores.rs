@@ -10,12 +10,13 @@ use hooklane_model::envelope::{DecodeError, Envelope};
 use hooklane_model::lane::Lane;
 use hooklane_model::time::UnixMillis;
 
+use super::log::{AttemptsLog, Batch};
 use super::{Board, ReadRecord};
 use crate::metrics::Metrics;
 use crate::outbox::{Full, Outbox};
 use crate::records;
 use crate::token::{About, pack};
-use hooklane_engine::{Action, Epoch, Event, OpenEnvelope, StoreError, Stored};
+use hooklane_engine::{Action, Epoch, Event, Mono, Now, OpenEnvelope, StoreError, Stored};
 
 /// What a record turned out to be.
 pub(super) enum Read {
@@ -32,6 +33,7 @@ type Place = (Lane, Epoch, i64);
 /// A record to be written.
 enum Store {
     Action(Action),
+    Attempts(Batch),
     Poison {
         number: u32,
         key: String,
@@ -47,6 +49,7 @@ pub(super) struct Stores {
     /// What is to be written, in order. Bounded by the deliveries in memory:
     /// at most two records each, and one per poison record read.
     waiting: VecDeque<Store>,
+    log: AttemptsLog,
     poison: HashMap<u32, Place>,
     next_poison: u32,
     /// Lanes that stand before a record of a newer release.
@@ -58,6 +61,7 @@ impl Stores {
     pub(super) fn new(worker: u16, outbox: Outbox, metrics: Arc<Metrics>) -> Self {
         Self {
             worker,
+            log: AttemptsLog::new(outbox.log_partitions()),
             outbox,
             metrics,
             waiting: VecDeque::new(),
@@ -75,7 +79,7 @@ impl Stores {
 
     /// Whether records wait to be sent or poison records to be acked.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() || !self.poison.is_empty()
+        !self.waiting.is_empty() || !self.poison.is_empty() || self.log.is_open()
     }
 
     pub(super) fn lane_assigned(&mut self, lane: Lane) {
@@ -132,19 +136,43 @@ impl Stores {
     }
 
     /// Takes an action that writes a record.
-    pub(super) fn push(&mut self, action: Action) {
+    pub(super) fn push(&mut self, action: Action, now: Mono) {
         self.metrics.deciding(&action);
-        self.waiting.push_back(Store::Action(action));
+        match action {
+            Action::Attempted(entry) => {
+                let full = self.log.add(&entry, now);
+                self.waiting.extend(full.map(Store::Attempts));
+            }
+            other => self.waiting.push_back(Store::Action(other)),
+        }
     }
 
-    /// Sends what waits, as far as the client has room.
-    pub(super) fn send(&mut self, now: UnixMillis) {
+    /// Sends what waits, as far as the client has room; of the attempts log
+    /// what is old enough.
+    pub(super) fn send(&mut self, now: Now) {
+        if self.log.is_ripe(now.mono) {
+            self.waiting.extend(self.log.close().map(Store::Attempts));
+        }
+        self.send_waiting(now.wall);
+    }
+
+    /// Sends everything: its lane is let go, so nothing may be left here that
+    /// a flush of the client would not find.
+    pub(super) fn send_all(&mut self, now: Now) {
+        self.waiting.extend(self.log.close().map(Store::Attempts));
+        self.send_waiting(now.wall);
+    }
+
+    fn send_waiting(&mut self, now: UnixMillis) {
         self.blocked = false;
         while let Some(store) = self.waiting.pop_front() {
             if let Err(Full) = self.send_one(&store, now) {
                 self.waiting.push_front(store);
                 self.blocked = true;
                 return;
+            }
+            if let Store::Attempts(batch) = store {
+                self.log.sent(batch);
             }
         }
     }
@@ -160,24 +188,22 @@ impl Stores {
             } => self
                 .outbox
                 .poison(key, value.as_deref(), note, token(About::Poison(*number))),
-            Store::Action(Action::Attempted(entry)) => {
-                let about = if entry.terminal {
-                    About::Delivery(entry.work, Stored::Attempt)
-                } else {
-                    About::Nobody
+            Store::Attempts(batch) => {
+                let about = match batch.number() {
+                    Some(number) => About::Attempts(number),
+                    None => About::Nobody,
                 };
-                let key = entry.endpoint.uid().to_string();
                 self.outbox
-                    .attempt(&key, &records::attempt(entry), token(about))
+                    .attempts(batch.partition(), batch.value(), token(about))
             }
             Store::Action(Action::Delay(order)) => {
-                let about = About::Delivery(order.work, Stored::Delay);
+                let about = About::Delay(order.work);
                 let key = order.target.endpoint.to_string();
                 self.outbox
                     .delay(order.rung, &key, &records::delay(order), token(about))
             }
             Store::Action(Action::Bury(order)) => {
-                let about = About::Delivery(order.work, Stored::Dead);
+                let about = About::Dead(order.work);
                 let key = order.target.endpoint.to_string();
                 let bytes = if order.without_bytes {
                     &[]
@@ -197,28 +223,38 @@ impl Stores {
                 self.outbox
                     .status(&key, &records::health(order), token(About::Nobody))
             }
-            // The worker keeps these to itself.
-            Store::Action(Action::Send(_) | Action::Released { .. }) => Ok(()),
+            // The worker keeps these to itself, or they are in the log.
+            Store::Action(Action::Send(_) | Action::Attempted(_) | Action::Released { .. }) => {
+                Ok(())
+            }
         }
     }
 
-    /// The event that a report is for the core.
+    /// Appends the events that a report is for the core.
     pub(super) fn reported(
         &mut self,
         about: About,
         result: Result<(), StoreError>,
-    ) -> Option<Event> {
+        events: &mut VecDeque<Event>,
+    ) {
+        let stored = |work, what| Event::Stored { work, what, result };
         match about {
-            About::Delivery(work, what) => Some(Event::Stored { work, what, result }),
-            About::Poison(number) => {
-                let (lane, epoch, offset) = self.poison.remove(&number)?;
-                Some(Event::Poisoned {
-                    lane,
-                    epoch,
-                    offset,
-                })
+            About::Attempts(number) => {
+                let works = self.log.acked(number).into_iter();
+                events.extend(works.map(|work| stored(work, Stored::Attempt)));
             }
-            About::Nobody => None,
+            About::Delay(work) => events.push_back(stored(work, Stored::Delay)),
+            About::Dead(work) => events.push_back(stored(work, Stored::Dead)),
+            About::Poison(number) => {
+                if let Some((lane, epoch, offset)) = self.poison.remove(&number) {
+                    events.push_back(Event::Poisoned {
+                        lane,
+                        epoch,
+                        offset,
+                    });
+                }
+            }
+            About::Nobody => {}
         }
     }
 }

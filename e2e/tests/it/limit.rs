@@ -74,9 +74,12 @@ fn the_limit_holds_over_a_rolling_restart() {
             .map(|request| request.at.duration_since(begin).as_secs_f64())
             .collect()
     });
-    let started = p.records(&p.names.attempts()).into_iter().map(|record| {
-        let told: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
-        let at = UnixMillis::from_rfc3339(told[0]["startedAt"].as_str().unwrap()).unwrap();
+    let records = p.records(&p.names.attempts());
+    let attempts = records.iter().flat_map(|record| {
+        serde_json::from_slice::<Vec<Value>>(record.value.as_ref().unwrap()).unwrap()
+    });
+    let started = attempts.map(|attempt| {
+        let at = UnixMillis::from_rfc3339(attempt["startedAt"].as_str().unwrap()).unwrap();
         at.since(UnixMillis(0)).as_secs_f64()
     });
     let (started, received) = (most_beyond(started.collect()), most_beyond(received));

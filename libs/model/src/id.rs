@@ -30,17 +30,42 @@ fn parse_id(text: &str, prefix: &'static str) -> Result<u128, IdError> {
         })
 }
 
-/// Ids are written for every attempt; the formatter of 128-bit integers takes
-/// several times as long.
-fn show_id(f: &mut fmt::Formatter<'_>, prefix: &str, id: u128) -> fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut hex = [0u8; 32];
-    for (i, byte) in id.to_be_bytes().into_iter().enumerate() {
-        hex[2 * i] = DIGITS[usize::from(byte >> 4)];
-        hex[2 * i + 1] = DIGITS[usize::from(byte & 0xf)];
+/// An id as text, on the stack: ids are written for every attempt, and the
+/// formatter of 128-bit integers takes several times as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdText {
+    bytes: [u8; IdText::LEN_MAX],
+    len: u8,
+}
+
+impl IdText {
+    /// A prefix of four and 32 digits.
+    const LEN_MAX: usize = 36;
+
+    fn new(prefix: &str, id: u128) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = [0u8; Self::LEN_MAX];
+        let (head, hex) = bytes.split_at_mut(prefix.len());
+        head.copy_from_slice(prefix.as_bytes());
+        let (pairs, _) = hex.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(id.to_be_bytes()) {
+            *pair = [
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 0xf)],
+            ];
+        }
+        let len = u8::try_from(prefix.len() + 32).expect("a prefix is at most four letters");
+        Self { bytes, len }
     }
-    f.write_str(prefix)?;
-    f.write_str(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
+}
+
+impl std::ops::Deref for IdText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let text = &self.bytes[..usize::from(self.len)];
+        std::str::from_utf8(text).expect("a prefix and hex digits")
+    }
 }
 
 /// Identity of an endpoint.
@@ -88,18 +113,25 @@ impl DeliveryId {
     }
 }
 
-/// Display, Debug and FromStr for one id type. A macro, against the house rule,
-/// because the alternative is these lines four times over.
+/// Text, Display, Debug and FromStr for one id type. A macro, against the house
+/// rule, because the alternative is these lines four times over.
 macro_rules! shown_as {
     ($type:ident, $prefix:literal) => {
+        impl $type {
+            /// The id as text, without an allocation.
+            #[must_use]
+            pub fn text(self) -> IdText {
+                IdText::new($prefix, self.0)
+            }
+        }
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                show_id(f, $prefix, self.0)
+                f.write_str(&self.text())
             }
         }
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                show_id(f, $prefix, self.0)
+                f.write_str(&self.text())
             }
         }
         impl FromStr for $type {
