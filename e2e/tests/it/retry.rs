@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use hooklane_model::ladder::Rung;
-use hooklane_test_support::{Answer, Request, Script, wait_until};
+use hooklane_test_support::{Answer, Gate, Request, Script, wait_until};
 use serde_json::json;
 
 use crate::harness::{DEADLINE, Event, Pipeline, Service, Wants, subscription};
@@ -238,6 +238,60 @@ fn gone_disables_until_the_url_changes() {
         1,
         "the old URL is called no more"
     );
+}
+
+/// Goal: `hooklane resume` enables what a 410 disabled, and a 410 to a request
+/// of before the resume changes nothing when it comes late.
+/// Method: of two open requests one is refused at once, the other when the
+/// endpoint has been resumed and has taken another event.
+#[test]
+fn resume_enables_and_a_late_refusal_is_void() {
+    let p = Pipeline::new("resume");
+    let gate = Gate::default();
+    let late = Answer::status(410).behind(&gate);
+    p.receiver.script(
+        "/back",
+        Script::by(move |seen| match seen.nth_of_path {
+            1 => Answer::status(410),
+            2 => late.clone(),
+            _ => Answer::status(200),
+        }),
+    );
+    let patient = json!({"timeout": "1m", "maxConcurrency": 2});
+    declare(&p, vec![p.endpoint("/back", patient)]);
+    let _services = p.start_all();
+    let state = || p.get("endpoint", "acme", "back")["status"]["state"].clone();
+    p.events.store(&some("/back", 2));
+    p.receiver.wait_count("/back", 2, DEADLINE).unwrap();
+    wait_until("the status says disabled", DEADLINE, || {
+        state() == "disabled"
+    })
+    .unwrap();
+    let erp = ["endpoint", "back", "--tenant", "acme"];
+    let shown = p.command(&[&["describe"][..], &erp].concat());
+    assert!(shown.contains("the receiver answered 410 Gone"), "{shown}");
+
+    let said = p.command(&[&["resume"][..], &erp].concat());
+    assert_eq!(said, "Endpoint acme/back resumed\n");
+    let probes = Cell::new(0);
+    let called = |times: usize| {
+        wait_until("it is called again", DEADLINE, || {
+            probes.set(probes.get() + 1);
+            let probe = Event::new(format!("probe{}", probes.get()), "acme", "/back");
+            p.events.store(&[probe]);
+            p.receiver.count("/back") > times
+        })
+        .unwrap();
+    };
+    called(2);
+    gate.open();
+    let books = p.settled(DEADLINE);
+    assert_eq!(state(), "active", "after a late refusal: {books:#}");
+    // Refused by what the endpoint was before, it is tried again.
+    let dead = p.dead();
+    let gone = dead.iter().filter(|(note, _)| note.reason == "gone");
+    assert_eq!(gone.count(), 1, "{dead:?}");
+    called(p.receiver.count("/back"));
 }
 
 /// Waits until ingest has read so many events and has none open.

@@ -23,6 +23,8 @@ pub(crate) struct Delivery {
     pub(crate) last: Option<AttemptResult>,
     /// Whether its request is a breaker's probe, or was the last one.
     pub(crate) probe: bool,
+    /// Generation of the spec that its last request was made with.
+    pub(crate) sent_with: u64,
     /// The endpoint that counts it among its members.
     pub(crate) member_of: Option<usize>,
 }

@@ -66,6 +66,7 @@ impl Core {
                 state: State::Timed,
                 last: None,
                 probe: false,
+                sent_with: 0,
                 member_of: None,
             });
             self.place(now, slot, out);

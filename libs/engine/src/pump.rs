@@ -82,6 +82,7 @@ impl Core {
         let delivery = &mut self.deliveries[slot];
         delivery.probe = probe;
         delivery.state = State::InFlight;
+        delivery.sent_with = spec.meta.generation;
         if let Some(lane) = self.lanes.get_mut(&delivery.lane) {
             lane.busy += 1;
         }

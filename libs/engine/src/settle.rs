@@ -47,17 +47,21 @@ impl Core {
         let opened = self.ended(now, slot, &result);
         self.deliveries[slot].last = Some(result.clone());
         let given_up = self.note_result(now, slot, &result.end, out);
+        // A receiver that was asked under an earlier spec speaks of that one:
+        // whoever has changed the URL or resumed the endpoint since meant it.
+        let current = self.sent_with_current(slot);
         match verdict(&result.end) {
             _ if given_up => {
                 self.disable(slot, "failing", out);
                 self.give_up(slot, DeadReason::EndpointDisabled, out);
                 self.replace_queue(now, uid, out);
             }
+            Verdict::Disable(_) if !current => self.retry(now, slot, u16::MAX, out),
             Verdict::Retry { .. } if self.fails_altogether(slot, &result.end) => {
                 self.park_failed(now, slot, opened, out);
             }
             Verdict::Delivered { disable } => {
-                if disable {
+                if disable && current {
                     self.disable(slot, "directive", out);
                 }
                 self.settling(slot, 1);
@@ -471,6 +475,17 @@ impl Core {
             terminal,
         })));
         true
+    }
+
+    /// Whether a delivery's last request was made with the spec that counts.
+    fn sent_with_current(&self, slot: usize) -> bool {
+        let delivery = &self.deliveries[slot];
+        let known = self.known.get(&delivery.target.endpoint);
+        matches!(
+            known,
+            Some(Known::Configured { endpoint, .. })
+                if endpoint.meta.generation == delivery.sent_with
+        )
     }
 
     fn disable(&mut self, slot: usize, reason: &'static str, out: &mut Vec<Action>) {

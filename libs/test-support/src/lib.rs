@@ -25,5 +25,5 @@ pub use metrics::{Sample, Scrape, scrape};
 pub use names::{free_addr, unique};
 pub use process::{Process, ProcessBuilder};
 pub use proxy::Proxy;
-pub use receiver::{Answer, Fault, OnConnect, Receiver, Request, Script, Seen, refused_url};
+pub use receiver::{Answer, Fault, Gate, OnConnect, Receiver, Request, Script, Seen, refused_url};
 pub use wait::{wait_for, wait_until};

@@ -173,6 +173,30 @@ fn gone_disables_the_endpoint_and_ends_what_waits() {
 }
 
 #[test]
+fn a_late_verdict_on_an_earlier_spec_is_void() {
+    let directive = AttemptEnd::Response {
+        status: 200,
+        retry_after: None,
+        directive: Some(Directive::Disable),
+    };
+    for (end, delayed) in [(status(410), 1), (directive, 0)] {
+        let mut bench = Bench::new(spec());
+        let sent = sends(&bench.read(0, vec![target(1, 1)]));
+        bench.configure(1, vec![Change::Endpoint(endpoint(1, 2, spec()))]);
+        let actions = bench.finish(2, sent[0], end);
+        let disables = |a: &Action| matches!(a, Action::Disable(_));
+        assert!(!actions.iter().any(disables), "{actions:?}");
+        assert!(buried(&actions).is_empty(), "{actions:?}");
+        // Refused under the old spec, it is tried under the new one.
+        assert_eq!(
+            delays(&actions).len() + sends(&bench.step(9_000, Event::Time)).len(),
+            delayed
+        );
+        assert_eq!(sends(&bench.read(9_001, vec![target(3, 1)])).len(), 1);
+    }
+}
+
+#[test]
 fn refusals_get_three_attempts_and_failures_the_schedule() {
     for (code, expected, attempts) in [
         (400, DeadReason::Rejected, 3),

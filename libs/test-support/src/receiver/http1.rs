@@ -74,7 +74,7 @@ async fn respond(
         .header("connection")
         .is_some_and(|v| v.eq_ignore_ascii_case("close"));
     log.keep(request);
-    tokio::time::sleep(answer.delay).await;
+    answer.wait().await;
     if matches!(
         answer.fault,
         Fault::ResetBeforeBody | Fault::ResetAfterReading

@@ -83,7 +83,7 @@ async fn respond(
     );
     request.status = sound.then_some(answer.status);
     log.keep(request);
-    tokio::time::sleep(answer.delay).await;
+    answer.wait().await;
     if answer.fault == Fault::Hang {
         std::future::pending::<()>().await;
     }

@@ -13,12 +13,25 @@ pub struct Answer {
     pub status: u16,
     /// How long the receiver thinks before it answers.
     pub delay: Duration,
+    /// What the receiver waits for besides, if anything.
+    pub gate: Option<Gate>,
     /// Headers beside the ones that frame the body.
     pub headers: Vec<(String, String)>,
     /// Body of the response.
     pub body: Vec<u8>,
     /// What goes wrong.
     pub fault: Fault,
+}
+
+/// Holds answers back until a test opens it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<tokio::sync::watch::Sender<bool>>);
+
+impl Gate {
+    /// Lets the answers go, those to come included.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// What goes wrong with an answer. Over HTTP/2 the faults that end a connection
@@ -56,6 +69,7 @@ impl Answer {
         Answer {
             status,
             delay: Duration::ZERO,
+            gate: None,
             headers: Vec::new(),
             body: Vec::new(),
             fault: Fault::None,
@@ -75,6 +89,22 @@ impl Answer {
     #[must_use]
     pub fn after(self, delay: Duration) -> Answer {
         Answer { delay, ..self }
+    }
+
+    /// The same, not before the gate is open.
+    #[must_use]
+    pub fn behind(self, gate: &Gate) -> Answer {
+        let gate = Some(gate.clone());
+        Answer { gate, ..self }
+    }
+
+    /// Waits until it may be given.
+    pub(super) async fn wait(&self) {
+        tokio::time::sleep(self.delay).await;
+        if let Some(Gate(open)) = &self.gate {
+            // The sender lives in the gate itself, so waiting cannot fail.
+            open.subscribe().wait_for(|open| *open).await.ok();
+        }
     }
 
     /// The same with one more header.
