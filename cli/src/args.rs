@@ -12,6 +12,7 @@ use crate::describe::DescribeArgs;
 use crate::diff::DiffArgs;
 use crate::get::GetArgs;
 use crate::reference::ReferenceArgs;
+use crate::switch::SwitchArgs;
 use crate::topics::TopicsArgs;
 
 /// Declare, look at and check what Hooklane delivers.
@@ -55,6 +56,10 @@ pub enum Command {
     Describe(DescribeArgs),
     /// Delete resources
     Delete(DeleteArgs),
+    /// Let deliveries for an endpoint wait: they are matched, stored and not sent
+    Pause(SwitchArgs),
+    /// Let deliveries go on to an endpoint that is paused or disabled
+    Resume(SwitchArgs),
     /// Create or check the internal topics
     Topics(TopicsArgs),
     /// Account for every delivery: matched = delivered + dead + expired + pending

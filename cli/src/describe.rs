@@ -104,7 +104,7 @@ fn state_line(catalog: &Catalog, endpoint: &Endpoint) -> String {
             other => other,
         };
         return format!(
-            "{word} since {}: {why}; a change of the spec enables it again",
+            "{word} since {}: {why}; `hooklane resume`, or a change of the spec, enables it again",
             disabled.at
         );
     }

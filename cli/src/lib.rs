@@ -24,12 +24,14 @@ pub mod lines;
 pub mod output;
 pub mod reference;
 pub mod store;
+pub mod switch;
 pub mod topics;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 
 use clap::Parser;
+use hooklane_model::plan::Switch;
 use hooklane_model::time::Clock;
 
 use args::{Cli, Command};
@@ -107,6 +109,8 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
         Command::Get(args) => get::run(&cluster, &args, clock, io),
         Command::Describe(args) => describe::run(&cluster, &args, io),
         Command::Delete(args) => delete::run(&cluster, &args, clock, io),
+        Command::Pause(args) => switch::run(&cluster, &args, Switch::Pause, clock, io),
+        Command::Resume(args) => switch::run(&cluster, &args, Switch::Resume, clock, io),
         Command::Topics(args) => topics::run(&cluster, &args, io),
         Command::Books(args) => books::run(&cluster, &args, io),
         Command::Demo(args) => Ok(demo::run(&args, &cli.kafka, surroundings, io)),

@@ -207,6 +207,44 @@ fn what_is_referred_to_is_deleted_with_its_referrers() {
     assert_eq!(world.apply(ERP).quiet(0), "Endpoint acme/erp created\n");
 }
 
+/// Goal: an endpoint is paused, resumed and enabled again without a file.
+#[test]
+fn an_endpoint_is_paused_and_resumed() {
+    let world = applied();
+    let erp = ["erp", "--tenant", "acme"];
+    let run = |words: &[&str]| world.run(&[words, &erp].concat());
+    let state = || json_of(&world, &["get", "ep", "erp"])["status"]["state"].clone();
+    for (words, said, then) in [
+        (&["resume"][..], "is neither paused nor disabled", "active"),
+        (&["pause", "endpoint"], "paused", "paused"),
+        (&["pause"], "is paused already", "paused"),
+        (&["resume", "ep"], "resumed", "active"),
+    ] {
+        let said = format!("Endpoint acme/erp {said}\n");
+        assert_eq!((run(words).quiet(0), state()), (said, json!(then)));
+    }
+    let uid = json_of(&world, &["get", "ep", "erp"])["metadata"]["uid"].clone();
+    let status = json!({
+        "observedGeneration": 3,
+        "disabled": {"reason": "gone", "at": "2026-01-02T04:00:00Z"},
+    });
+    let topic = world.names.status();
+    world.store(&Outgoing {
+        key: Some(uid.as_str().unwrap().as_bytes()),
+        ..outgoing(&topic, 0, status.to_string().as_bytes())
+    });
+    assert_eq!(state(), "disabled");
+    run(&["pause"]).refused(4);
+    assert_eq!(run(&["resume"]).quiet(0), "Endpoint acme/erp resumed\n");
+    assert_eq!(state(), "active");
+    assert_eq!(
+        world.run(&["resume", "nix", "--tenant", "acme"]).refused(3),
+        "error: Endpoint acme/nix does not exist\n"
+    );
+    world.run(&["resume", "source", "shop"]).refused(2);
+    world.run(&["resume", "erp"]).refused(2);
+}
+
 /// A finding counts only for the spec that it is about.
 #[test]
 fn describe_tells_what_the_pipeline_found_out() {
@@ -231,8 +269,8 @@ fn describe_tells_what_the_pipeline_found_out() {
          Generation:  1\n\
          Created:     2026-01-02T03:04:05.000Z\n\
          Updated:     2026-01-02T03:04:05.000Z\n\
-         State:       disabled since 2026-01-02T04:00:00Z: the receiver answered 410 Gone; a \
-         change of the spec enables it again\n\
+         State:       disabled since 2026-01-02T04:00:00Z: the receiver answered 410 Gone; \
+         `hooklane resume`, or a change of the spec, enables it again\n\
          Spec:\n  rateLimit:\n    burst: 100\n    perSecond: 50\n  url: https://erp.example/hooks\n\
          Subscriptions:\n  Subscription acme/orders: order.*,refund from source shop\n"
     );

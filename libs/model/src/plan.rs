@@ -11,6 +11,7 @@
 
 mod delete;
 mod put;
+mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::time::UnixMillis;
 
 pub use delete::{Victim, delete};
 pub use put::apply;
+pub use switch::{Switch, switch};
 
 /// How long a `deleted` record is kept: as long as the longest delivery can
 /// still be under way (14 days is the most that maxAge allows), and two days

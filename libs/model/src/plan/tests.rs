@@ -6,6 +6,7 @@ use crate::resource::parse_yaml;
 
 mod property;
 mod refused;
+mod switch;
 
 const T0: UnixMillis = UnixMillis(1_700_000_000_000);
 
