@@ -307,6 +307,8 @@ impl Owner {
     /// Commits every lane, moved or not.
     fn commit(&mut self, now: Mono) {
         self.committed_at = now;
+        let lease = self.parts.lease.until().since(now);
+        self.parts.metrics.lease_seconds.set_duration(lease);
         let mut offsets = Vec::with_capacity(self.lanes.len());
         for (lane, owned) in &mut self.lanes {
             let worker = usize::from(lane.0) % self.parts.workers.len();
@@ -384,9 +386,6 @@ impl Owner {
         let metrics = &self.parts.metrics;
         let stopped = self.lanes.values().filter(|owned| owned.stopped).count();
         metrics.lanes_too_new.set_len(stopped);
-        metrics
-            .lease_seconds
-            .set_duration(self.parts.lease.until().since(now));
         for (partition, high) in self.parts.consumer.high_watermarks() {
             let lane = Lane::from_partition(partition.partition);
             if let Some(owned) = lane.and_then(|lane| self.lanes.get(&lane)) {
