@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hooklane_kafka::settings::ClientSettings;
 use hooklane_model::topic::TopicNames;
-use hooklane_test_support::{KafkaCluster, Receiver, shared_cluster, unique};
+use hooklane_test_support::{Answer, KafkaCluster, Receiver, Script, get, shared_cluster, unique};
 use serde_json::{Value, json};
 
 pub(crate) use events::{Event, Events, Load};
@@ -66,6 +66,14 @@ impl Pipeline {
         Self::on(name, Brokers::Own(cluster), turn)
     }
 
+    /// On a Kafka of its own that can also be reached by a network that fails:
+    /// see [`KafkaCluster::far`].
+    pub(crate) fn with_far_side(name: &str) -> Self {
+        let turn = turn();
+        let cluster = KafkaCluster::start_with_far_side(1).unwrap();
+        Self::on(name, Brokers::Own(cluster), turn)
+    }
+
     fn on(name: &str, brokers: Brokers, turn: MutexGuard<'static, ()>) -> Self {
         let names = TopicNames::new(format!("{}.", unique(name)));
         let topic = unique("events");
@@ -102,6 +110,23 @@ impl Pipeline {
     pub(crate) fn with_short_sessions(self) -> Self {
         self.set("HOOKLANE__KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "8000")
             .set("HOOKLANE__KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "1000")
+    }
+
+    /// Has deliveries wait in memory as long as they can, and so not in a delay
+    /// topic.
+    pub(crate) fn with_long_queues(self) -> Self {
+        self.set("HOOKLANE__DISPATCHER__QUEUE_WAIT", "60s")
+    }
+
+    /// Waits until the receiver has read whatever was sent to it before. It
+    /// reads all that is there before it looks for more, and a second question
+    /// comes when it has.
+    pub(crate) fn receiver_is_even(&self) {
+        self.receiver
+            .script("/even", Script::always(Answer::status(404)));
+        for _ in 0..2 {
+            get(self.receiver.addr(), "/even").unwrap();
+        }
     }
 
     pub(crate) fn cluster(&self) -> &KafkaCluster {

@@ -1,4 +1,8 @@
-//! The rate limit of an endpoint, over a change of owners.
+//! The rate limit of an endpoint, over changes of owners and of the limit.
+
+mod crash;
+mod edit;
+pub(crate) mod field;
 
 use std::time::Instant;
 
@@ -82,7 +86,8 @@ fn the_limit_holds_over_a_rolling_restart() {
         let at = UnixMillis::from_rfc3339(attempt["startedAt"].as_str().unwrap()).unwrap();
         at.since(UnixMillis(0)).as_secs_f64()
     });
-    let (started, received) = (most_beyond(started.collect()), most_beyond(received));
+    let beyond = |times| most_beyond(times, |at| PER_SECOND * at, f64::from(BURST));
+    let (started, received) = (beyond(started.collect()), beyond(received));
     println!(
         "{} requests; at most {started:.1} beyond rate x window + burst by the sender, {received:.1} by the receiver",
         expected.len()
@@ -98,15 +103,16 @@ fn the_limit_holds_over_a_rolling_restart() {
 }
 
 /// The most that any window between two of these times holds beyond rate x
-/// window + burst. Negative when the limit was never reached.
-fn most_beyond(mut times: Vec<f64>) -> f64 {
+/// window + burst. Negative when the limit was never reached. The rate by what
+/// it allows up to a time.
+pub(crate) fn most_beyond(mut times: Vec<f64>, allowed: impl Fn(f64) -> f64, burst: f64) -> f64 {
     times.sort_by(f64::total_cmp);
     let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     for (n, at) in times.iter().enumerate() {
         // What lies between i and j is j - i + 1 requests in t_j - t_i.
-        let ahead = f64::from(u32::try_from(n).unwrap()) - PER_SECOND * at;
+        let ahead = f64::from(u32::try_from(n).unwrap()) - allowed(*at);
         least = least.min(ahead);
-        most = most.max(ahead - least + 1.0 - f64::from(BURST));
+        most = most.max(ahead - least + 1.0 - burst);
     }
     most
 }

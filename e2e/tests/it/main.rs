@@ -19,6 +19,7 @@ mod kill;
 mod large;
 mod limit;
 mod outage;
+mod partition;
 mod retry;
 mod scale;
 mod shutdown;

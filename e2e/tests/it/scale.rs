@@ -3,12 +3,11 @@
 use hooklane_test_support::wait_until;
 use serde_json::json;
 
-use crate::harness::{DEADLINE, Event, Kind, LANES, Load, Pipeline, Service, Wants, subscription};
+use crate::harness::{DEADLINE, Event, Kind, LANES, Load, Pipeline, Wants, subscription};
 
 /// So many that with any placement each of three dispatchers has some: all
 /// miss the lanes of one in 1 of 700,000 placements.
 const ENDPOINTS: usize = 36;
-const LANES_OWNED: &str = "hooklane_lanes_owned";
 
 /// Goal: dispatchers share the lanes, and one that comes or goes in order
 /// loses nothing and repeats nothing.
@@ -27,7 +26,7 @@ fn one_to_three_and_back_loses_and_repeats_nothing() {
 
     let [second, third] = p.start([Kind::Dispatcher, Kind::Dispatcher]);
     for service in [&first, &second, &third] {
-        owns(service, LANES / 3);
+        service.owns(LANES / 3);
         service.wait_metric("hooklane_delivered_total", &[], 100.0);
     }
     more(&p, &load, 300);
@@ -35,7 +34,7 @@ fn one_to_three_and_back_loses_and_repeats_nothing() {
     second.stop();
     more(&p, &load, 300);
     first.stop();
-    owns(&third, LANES);
+    third.owns(LANES);
     more(&p, &load, 300);
 
     let events = load.stop();
@@ -59,14 +58,6 @@ fn more(p: &Pipeline, load: &Load, deliveries: usize) {
         p.receiver.read(<[_]>::len) >= until
     });
     came.unwrap_or_else(|error| panic!("{error}: {} sent", load.sent()));
-}
-
-fn owns(service: &Service, lanes: u16) {
-    let what = format!("{lanes} lanes at one dispatcher");
-    wait_until(&what, DEADLINE, || {
-        service.metric(LANES_OWNED, &[]) == f64::from(lanes)
-    })
-    .unwrap_or_else(|error| panic!("{error}: {}", service.process.log()));
 }
 
 fn declare(p: &Pipeline) -> Vec<Wants> {

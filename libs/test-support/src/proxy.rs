@@ -19,19 +19,19 @@ use tokio::sync::{oneshot, watch};
 /// Large enough that forwarding costs little beside a broker.
 const BUFFER: usize = 64 << 10;
 
-/// What the network does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Forward,
-    Swallow,
-    Reset,
+#[derive(Debug)]
+struct Network {
+    /// Whether anything gets through.
+    works: bool,
+    /// How often all connections were reset.
+    resets: u64,
 }
 
 /// A running proxy; dropped, it closes its port and every connection.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
-    mode: watch::Sender<Mode>,
+    network: watch::Sender<Network>,
     connections: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -46,7 +46,10 @@ impl Proxy {
         let listener = TcpListener::bind(addr).with_context(|| format!("listen on {addr}"))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let (mode, seen) = watch::channel(Mode::Forward);
+        let (network, seen) = watch::channel(Network {
+            works: true,
+            resets: 0,
+        });
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
         let (stop, stopped) = oneshot::channel();
@@ -67,7 +70,7 @@ impl Proxy {
             })?;
         Ok(Proxy {
             addr,
-            mode,
+            network,
             connections,
             stop: Some(stop),
             thread: Some(thread),
@@ -88,17 +91,17 @@ impl Proxy {
 
     /// The network works, from now on and at first. What was swallowed arrives.
     pub fn forward(&self) {
-        self.mode.send_replace(Mode::Forward);
+        self.network.send_modify(|network| network.works = true);
     }
 
     /// Nothing gets through, in either direction, and nobody is told.
     pub fn swallow(&self) {
-        self.mode.send_replace(Mode::Swallow);
+        self.network.send_modify(|network| network.works = false);
     }
 
-    /// Connections are reset, those that are open and those that come.
+    /// Every open connection is reset, on both sides.
     pub fn reset(&self) {
-        self.mode.send_replace(Mode::Reset);
+        self.network.send_modify(|network| network.resets += 1);
     }
 }
 
@@ -114,25 +117,28 @@ impl Drop for Proxy {
 async fn accept(
     listener: TcpListener,
     server: SocketAddr,
-    mode: watch::Receiver<Mode>,
+    network: watch::Receiver<Network>,
     connections: &AtomicUsize,
 ) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("we are inside a runtime");
     loop {
         if let Ok((client, _)) = listener.accept().await {
             connections.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(serve(client, server, mode.clone()));
+            tokio::spawn(serve(client, server, network.clone()));
         }
     }
 }
 
 /// One connection, until either side or the network ends it.
-async fn serve(mut client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<Mode>) {
-    let (mut cut, mut cut_later) = (mode.clone(), mode.clone());
+async fn serve(mut client: TcpStream, server: SocketAddr, network: watch::Receiver<Network>) {
+    let mut resets = network.clone();
+    let before = resets.borrow().resets;
+    let reset = resets.wait_for(|network| network.resets != before);
+    tokio::pin!(reset);
     let connected = tokio::select! {
         biased;
-        () = reached(&mut cut, Mode::Reset) => None,
-        connected = connect(server, &mut mode) => connected,
+        _ = &mut reset => None,
+        connected = connect(server, network.clone()) => connected,
     };
     let Some(mut upstream) = connected else {
         client.set_zero_linger().ok();
@@ -144,43 +150,47 @@ async fn serve(mut client: TcpStream, server: SocketAddr, mut mode: watch::Recei
     let (from_server, to_server) = upstream.split();
     let carried = async {
         tokio::join!(
-            carry(from_client, to_server, mode.clone()),
-            carry(from_server, to_client, mode),
+            carry(from_client, to_server, network.clone()),
+            carry(from_server, to_client, network),
         )
     };
-    let reset = tokio::select! {
+    let was_reset = tokio::select! {
         biased;
-        () = reached(&mut cut_later, Mode::Reset) => true,
+        _ = &mut reset => true,
         _ = carried => false,
     };
-    if reset {
+    if was_reset {
         client.set_zero_linger().ok();
         upstream.set_zero_linger().ok();
     }
 }
 
-async fn connect(server: SocketAddr, mode: &mut watch::Receiver<Mode>) -> Option<TcpStream> {
-    reached(mode, Mode::Forward).await;
+async fn connect(server: SocketAddr, mut network: watch::Receiver<Network>) -> Option<TcpStream> {
+    works(&mut network).await;
     TcpStream::connect(server).await.ok()
 }
 
-/// Returns when the network is in this mode.
-async fn reached(mode: &mut watch::Receiver<Mode>, wanted: Mode) {
-    if mode.wait_for(|mode| *mode == wanted).await.is_err() {
+/// Returns when the network works.
+async fn works(network: &mut watch::Receiver<Network>) {
+    if network.wait_for(|network| network.works).await.is_err() {
         // The proxy is going, and this task with it.
         std::future::pending().await
     }
 }
 
 /// One direction, until its sender has no more to say; that is passed on.
-async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut mode: watch::Receiver<Mode>) {
+async fn carry(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut network: watch::Receiver<Network>,
+) {
     let mut buffer = vec![0; BUFFER];
     loop {
-        reached(&mut mode, Mode::Forward).await;
+        works(&mut network).await;
         let read = tokio::select! {
             biased;
             // Looked at again above, before anything is read.
-            _ = mode.changed() => continue,
+            _ = network.changed() => continue,
             read = from.read(&mut buffer) => read,
         };
         match read {

@@ -14,7 +14,7 @@ mod tls;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpStream;
@@ -99,7 +99,8 @@ impl Receiver {
                     tokio::select! {
                         biased;
                         _ = stopped => {}
-                        () = accept(listener, tls, served) => {}
+                        () = accept(listener, tls, Arc::clone(&served)) => {}
+                        () = measure_stalls(&served) => {}
                     }
                 });
                 // Dropping the runtime drops every connection with it.
@@ -191,6 +192,14 @@ impl Receiver {
         self.log.bytes_sent()
     }
 
+    /// The longest that the receiver's thread was kept from running, by its own
+    /// work or by others on its core: how much later than it arrived a request
+    /// may have been read.
+    #[must_use]
+    pub fn longest_stall(&self) -> Duration {
+        self.log.longest_stall()
+    }
+
     /// Forgets requests and counts, keeps scripts.
     pub fn clear(&self) {
         self.log.clear();
@@ -245,6 +254,17 @@ impl Drop for Receiver {
 /// When no port is free.
 pub fn refused_url(path: &str) -> anyhow::Result<String> {
     Ok(format!("http://{}{path}", free_addr()?))
+}
+
+/// How often the receiver's thread is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+async fn measure_stalls(log: &Log) {
+    loop {
+        let due = Instant::now() + LOOK_EVERY;
+        tokio::time::sleep(LOOK_EVERY).await;
+        log.stalled(due.elapsed());
+    }
 }
 
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, log: Arc<Log>) {

@@ -36,9 +36,14 @@ pub(crate) struct Service {
 impl Pipeline {
     /// Starts a service; it may not be ready yet.
     pub(crate) fn spawn(&self, kind: Kind) -> Service {
+        self.spawn_at(kind, &self.settings.brokers)
+    }
+
+    /// The same, with brokers that it finds elsewhere.
+    pub(crate) fn spawn_at(&self, kind: Kind, brokers: &str) -> Service {
         let addr = free_addr().unwrap();
         let mut builder = Process::builder(binary(kind.binary()))
-            .env("HOOKLANE__KAFKA__BROKERS", &self.settings.brokers)
+            .env("HOOKLANE__KAFKA__BROKERS", brokers)
             .env("HOOKLANE__KAFKA__TOPIC_PREFIX", self.names.prefix())
             .env("HOOKLANE__METRICS__LISTEN", addr.to_string())
             .env("HOOKLANE__EGRESS__ALLOW_CIDRS", "127.0.0.0/8")
@@ -90,6 +95,17 @@ impl Service {
             self.metric(name, labels) >= value
         })
         .unwrap_or_else(|e| panic!("{e}: {} {}", self.metric(name, labels), self.process.log()));
+    }
+
+    /// Waits until it owns exactly so many lanes.
+    pub(crate) fn owns(&self, lanes: u16) {
+        let owned = || self.metric("hooklane_lanes_owned", &[]);
+        wait_until(
+            &format!("{lanes} lanes at one dispatcher"),
+            DEADLINE,
+            || owned() == f64::from(lanes),
+        )
+        .unwrap_or_else(|e| panic!("{e}: it has {}\n{}", owned(), self.process.log()));
     }
 
     /// SIGTERM; it must end in order.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::script::{Answer, OnConnect, Script, Seen};
 
@@ -58,6 +58,7 @@ pub(super) struct Log {
     connections: AtomicUsize,
     open_connections: AtomicUsize,
     bytes_sent: AtomicU64,
+    stall_micros: AtomicU64,
 }
 
 // Grows with the test: a receiver forgets nothing until it is told to.
@@ -85,6 +86,7 @@ impl Log {
             connections: AtomicUsize::new(0),
             open_connections: AtomicUsize::new(0),
             bytes_sent: AtomicU64::new(0),
+            stall_micros: AtomicU64::new(0),
         }
     }
 
@@ -125,6 +127,16 @@ impl Log {
 
     pub(super) fn sent(&self, bytes: usize) {
         self.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The thread ran so much later than it was to.
+    pub(super) fn stalled(&self, by: Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        self.stall_micros.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    pub(super) fn longest_stall(&self) -> Duration {
+        Duration::from_micros(self.stall_micros.load(Ordering::Relaxed))
     }
 
     /// Counts a connection until the guard is dropped.

@@ -93,6 +93,25 @@ fn records_what_arrives() {
     assert!(format!("{:#}", never.unwrap_err()).contains("1 requests on /a"));
 }
 
+/// A thread that is kept from running is seen: here by a script that blocks it.
+#[test]
+fn stalls_are_seen() {
+    let receiver = Receiver::start().unwrap();
+    let stall = Duration::from_millis(400);
+    let blocks = Script::by(move |_| {
+        std::thread::sleep(stall);
+        Answer::status(200)
+    });
+    receiver.script("/slow", blocks);
+    let mut stream = connect(receiver.addr());
+    send(&mut stream, "/slow", "a", "");
+    answer(&mut stream);
+    wait_until("the stall to be seen", SOON, || {
+        receiver.longest_stall() >= stall - Duration::from_millis(20)
+    })
+    .unwrap();
+}
+
 /// Scripts count per path and per id, and headers, bodies and delays are sent.
 #[test]
 fn answers_by_script() {
