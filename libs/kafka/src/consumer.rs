@@ -99,6 +99,9 @@ pub struct GroupConsumer {
     /// Partitions that the library gave up fetching, and where to start them
     /// again once that is known.
     stopped: BTreeMap<TopicPartition, Option<i64>>,
+    /// When positions were last looked at for one that is not in its log, and
+    /// whether there was an error since then that asks for another look.
+    looked: Option<(Instant, bool)>,
     /// `None` only while it is being closed.
     commits: Option<Committer>,
     poll_interval: Duration,
@@ -129,6 +132,7 @@ impl GroupConsumer {
             waiting: None,
             assigned: BTreeMap::new(),
             stopped: BTreeMap::new(),
+            looked: None,
             commits: Some(commits),
             poll_interval: settings.max_poll_interval(),
             polled_at: Instant::now(),
@@ -186,6 +190,7 @@ impl GroupConsumer {
         if let Some(error) = outcome {
             self.report(error);
         }
+        self.look_again();
         self.take_noted();
         self.ready.pop_front()
     }
@@ -233,7 +238,7 @@ impl GroupConsumer {
 
     fn report(&mut self, error: KafkaError) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
-            return self.find_out_of_range(error.into());
+            return self.look_for_out_of_range(error.into());
         }
         let event = Polled::Error(ConsumerError::Read {
             group: self.group.clone(),

@@ -1,6 +1,6 @@
 //! Which partition's position is not in its log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
@@ -11,13 +11,48 @@ use crate::record::TopicPartition;
 
 /// How long the watermarks of one partition may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How soon after a look there is another. Every partition has an error of its
+/// own, and those of partitions that one look has found may come after it; a
+/// look at a hundred partitions takes seconds, so one each would be minutes
+/// without a record.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl GroupConsumer {
+    /// Looks for partitions out of range now, or later if that was done just
+    /// now.
+    pub(super) fn look_for_out_of_range(&mut self, error: ClientError) {
+        match &mut self.looked {
+            Some((at, again)) if at.elapsed() < LOOK_AGAIN => *again = true,
+            _ => {
+                if !self.find_out_of_range() {
+                    let group = self.group.clone();
+                    let event = Polled::Error(ConsumerError::Read {
+                        group,
+                        source: error,
+                    });
+                    self.ready.push_back(event);
+                }
+                self.looked = Some((Instant::now(), false));
+            }
+        }
+    }
+
+    /// The look that an error asked for which came soon after another one.
+    pub(super) fn look_again(&mut self) {
+        if let Some((at, true)) = self.looked
+            && at.elapsed() >= LOOK_AGAIN
+        {
+            self.find_out_of_range();
+            self.looked = Some((Instant::now(), false));
+        }
+    }
+
     /// Finds the partitions whose position is not in the log.
     ///
     /// The library's error does not say which one it is about, and has stopped
     /// fetching it, so every partition is asked: this is rare, and never wrong.
-    pub(super) fn find_out_of_range(&mut self, error: ClientError) {
+    /// Returns whether there are any.
+    fn find_out_of_range(&mut self) -> bool {
         let mut found = false;
         for (partition, position) in self.positions() {
             if self.stopped.contains_key(&partition) {
@@ -49,11 +84,8 @@ impl GroupConsumer {
             if let Err(failed) = self.restart() {
                 self.ready.push_back(Polled::Error(failed));
             }
-            let group = self.group.clone();
-            let source = error;
-            self.ready
-                .push_back(Polled::Error(ConsumerError::Read { group, source }));
         }
+        found
     }
 
     /// The next offset of every assigned partition.

@@ -216,6 +216,40 @@ fn a_partition_without_a_commit_is_reported_as_out_of_range() {
     assert_eq!(position, None);
 }
 
+/// Goal: many partitions out of range at once are as many reports, and nothing
+/// that was said about one of them is taken for a failure of another later.
+/// Method: each of them is set going as soon as it is reported, while the
+/// errors of the others are still to come.
+#[test]
+fn many_partitions_out_of_range_are_reported_once_each() {
+    const PARTITIONS: i32 = 16;
+    let (_broker, settings) = broker(&[("t", PARTITIONS)]);
+    fill(&settings, "t", PARTITIONS, 3);
+    let mut consumer = GroupConsumer::new(&settings, "g").unwrap();
+    consumer.subscribe(&["t".to_owned()]).unwrap();
+    let (mut reports, mut records) = (Vec::new(), Vec::new());
+    until("all reports and all records", || {
+        match consumer.poll(TURN)? {
+            Polled::Assigned(partitions) => {
+                let stored: Vec<_> = partitions.into_iter().map(|tp| (tp, None)).collect();
+                consumer.complete_assign(&stored).unwrap();
+            }
+            Polled::OutOfRange { partition, low, .. } => {
+                consumer.seek(&partition, low).unwrap();
+                reports.push(partition.partition);
+            }
+            Polled::Record(record) => records.push((record.partition, record.offset)),
+            other => panic!("{other:?}"),
+        }
+        (records.len() >= 3 * usize::try_from(PARTITIONS).unwrap()).then_some(())
+    });
+    reports.sort_unstable();
+    assert_eq!(reports, (0..PARTITIONS).collect::<Vec<_>>());
+    records.sort_unstable();
+    records.dedup();
+    assert_eq!(records.len(), 3 * usize::try_from(PARTITIONS).unwrap());
+}
+
 #[test]
 fn a_paused_partition_gives_nothing_until_it_is_resumed() {
     let (_broker, settings) = broker(&[("t", 2)]);
