@@ -61,11 +61,15 @@ impl Core {
                 self.park_failed(now, slot, opened, out);
             }
             Verdict::Delivered { disable } => {
-                if disable && current {
+                let disable = disable && current;
+                if disable {
                     self.disable(slot, "directive", out);
                 }
                 self.settling(slot, 1);
                 self.attempted(slot, Outcome::Delivered, None, true, out);
+                if disable {
+                    self.replace_queue(now, uid, out);
+                }
             }
             Verdict::Retry { attempts_max } => self.retry(now, slot, attempts_max, out),
             Verdict::Hold {

@@ -5,6 +5,7 @@ mod bench;
 mod breaker;
 mod disable;
 mod drive;
+mod found;
 mod handover;
 mod model;
 mod rules;
