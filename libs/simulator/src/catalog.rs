@@ -1,0 +1,220 @@
+//! The config and status topics, and how people edit them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hooklane_model::catalog::{Change, Disabled, EndpointStatus, Health};
+use hooklane_model::envelope::ConfigStamp;
+use hooklane_model::id::EndpointUid;
+use hooklane_model::resource::{Endpoint, Manifest, Strictness, parse_value};
+use serde_json::{Value, json};
+
+/// What one process, or ingest, knows of an endpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    /// As configured; `None` once it is deleted.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// The generation that the status topic says is disabled.
+    pub(crate) disabled: Option<u64>,
+    /// The generation that this process itself found to be disabled.
+    pub(crate) found: Option<u64>,
+}
+
+impl View {
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.endpoint.as_ref().map(|e| e.meta.generation)
+    }
+
+    pub(crate) fn is_disabled(&self) -> bool {
+        let generation = self.generation();
+        generation.is_some() && (self.disabled == generation || self.found == generation)
+    }
+
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Endpoint(endpoint) => self.endpoint = Some(endpoint.clone()),
+            Change::EndpointGone(_) => self.endpoint = None,
+            Change::Status(_, status) => {
+                self.disabled = status.disabled.as_ref().map(|_| status.observed_generation);
+            }
+            Change::StatusGone(_) => self.disabled = None,
+            _ => {}
+        }
+    }
+}
+
+/// The endpoint a change is about.
+pub(crate) fn uid_of(change: &Change) -> EndpointUid {
+    match change {
+        Change::Endpoint(endpoint) => endpoint.uid(),
+        Change::EndpointGone(uid) | Change::Status(uid, _) | Change::StatusGone(uid) => *uid,
+        _ => EndpointUid(0),
+    }
+}
+
+/// The log of changes, and the state after all of them.
+#[derive(Default)]
+pub(crate) struct Catalog {
+    log: Vec<Change>,
+    pub(crate) now: BTreeMap<EndpointUid, View>,
+    specs: BTreeMap<EndpointUid, (Value, String)>,
+    statuses: BTreeMap<EndpointUid, EndpointStatus>,
+    next_uid: u128,
+}
+
+impl Catalog {
+    pub(crate) fn stamp(applied: usize) -> ConfigStamp {
+        ConfigStamp {
+            epoch: 1,
+            offset: i64::try_from(applied).unwrap_or(i64::MAX),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    pub(crate) fn since(&self, applied: usize) -> &[Change] {
+        &self.log[applied..]
+    }
+
+    fn append(&mut self, change: Change) {
+        self.now.entry(uid_of(&change)).or_default().apply(&change);
+        self.log.push(change);
+    }
+
+    /// A new endpoint.
+    pub(crate) fn create(&mut self, rng: &mut fastrand::Rng, limited: bool, tenant: &str) {
+        self.next_uid += 1;
+        let uid = EndpointUid(self.next_uid);
+        let concurrency = [1, 2, 4, 8, 50][rng.usize(0..5)];
+        let schedule = &["1s", "5s", "30s", "1m"][..rng.usize(1..5)];
+        let mut spec = json!({
+            "url": "https://r.example/hook",
+            "maxConcurrency": concurrency,
+            "timeout": format!("{}s", rng.u32(1..9)),
+            "retry": {
+                "schedule": schedule,
+                "jitter": 0.2,
+                "maxAge": format!("{}m", rng.u32(45..90)),
+            },
+        });
+        if limited {
+            spec["rateLimit"] = some_limit(rng);
+        }
+        self.specs.insert(uid, (spec, tenant.to_owned()));
+        self.write(uid, 1);
+    }
+
+    fn write(&mut self, uid: EndpointUid, generation: u64) {
+        let (spec, tenant) = &self.specs[&uid];
+        let document = json!({
+            "apiVersion": "hooklane/v1",
+            "kind": "Endpoint",
+            "metadata": {
+                "tenant": tenant, "name": format!("e{}", uid.0),
+                "uid": uid.to_string(), "generation": generation,
+            },
+            "spec": spec,
+        });
+        let parsed = parse_value(document, Strictness::Write).expect("a spec made here is valid");
+        let Manifest::Endpoint(endpoint) = parsed.0.manifest else {
+            unreachable!("the document says that it is an endpoint");
+        };
+        self.append(Change::Endpoint(Arc::new(endpoint)));
+    }
+
+    /// Edits a spec: the next generation.
+    pub(crate) fn edit(&mut self, uid: EndpointUid, edit: impl FnOnce(&mut Value)) {
+        let Some(generation) = self.now.get(&uid).and_then(View::generation) else {
+            return;
+        };
+        if let Some((spec, _)) = self.specs.get_mut(&uid) {
+            edit(spec);
+        }
+        self.write(uid, generation + 1);
+    }
+
+    pub(crate) fn delete(&mut self, uid: EndpointUid) {
+        self.specs.remove(&uid);
+        self.append(Change::EndpointGone(uid));
+    }
+
+    /// The verdict's record of the status topic.
+    pub(crate) fn found(&mut self, uid: EndpointUid, generation: u64, reason: &str) {
+        self.set_status(uid, |status| {
+            status.observed_generation = generation;
+            status.disabled = Some(Disabled {
+                reason: reason.to_owned(),
+                at: "2026-01-01T00:00:00.000Z".to_owned(),
+            });
+        });
+    }
+
+    /// The health record of the status topic.
+    pub(crate) fn fares(&mut self, uid: EndpointUid, health: Health) {
+        self.set_status(uid, |status| status.health = Some(health));
+    }
+
+    /// Two records under two keys make one status, as readers see it.
+    fn set_status(&mut self, uid: EndpointUid, set: impl FnOnce(&mut EndpointStatus)) {
+        let known = self.statuses.entry(uid).or_default();
+        set(known);
+        let status = Arc::new(known.clone());
+        self.append(Change::Status(uid, status));
+    }
+
+    /// A random edit, or a deletion with or without a successor.
+    pub(crate) fn churn(&mut self, rng: &mut fastrand::Rng) {
+        let live: Vec<EndpointUid> = self.specs.keys().copied().collect();
+        let Some(uid) = rng.choice(&live).copied() else {
+            return;
+        };
+        match rng.u32(0..12) {
+            0..4 => {
+                let limit = some_limit(rng);
+                self.edit(uid, |spec| spec["rateLimit"] = limit);
+            }
+            4 => self.edit(uid, |spec| {
+                spec.as_object_mut().map(|spec| spec.remove("rateLimit"));
+            }),
+            5..8 => self.edit(uid, |spec| {
+                let paused = spec["paused"].as_bool().unwrap_or(false);
+                spec["paused"] = json!(!paused);
+            }),
+            8 => {
+                let n = rng.u32(1..9);
+                self.edit(uid, |spec| spec["maxConcurrency"] = json!(n));
+            }
+            9 => {
+                let tenant = self.specs[&uid].1.clone();
+                self.delete(uid);
+                let limited = rng.bool();
+                self.create(rng, limited, &tenant);
+            }
+            // A new URL, or a resume: both are the next generation.
+            _ => self.edit(uid, |spec| spec["url"] = json!("https://new.example/hook")),
+        }
+    }
+
+    /// Everything works from now on: nothing paused, disabled or slow.
+    pub(crate) fn calm_down(&mut self) {
+        let live: Vec<EndpointUid> = self.specs.keys().copied().collect();
+        for uid in live {
+            self.edit(uid, |spec| {
+                spec["paused"] = json!(false);
+                spec["rateLimit"] = json!({"perSecond": 500, "burst": 50});
+                spec["maxConcurrency"] = json!(20);
+            });
+        }
+    }
+}
+
+fn some_limit(rng: &mut fastrand::Rng) -> Value {
+    let burst = [1, 1, 3, 10, 40][rng.usize(0..5)];
+    match rng.u32(0..5) {
+        0 => json!({"perMinute": rng.u32(5..60), "burst": burst}),
+        1 => json!({"perSecond": rng.u32(50..2_000), "burst": burst}),
+        _ => json!({"perSecond": rng.u32(1..20), "burst": burst}),
+    }
+}
