@@ -118,6 +118,9 @@ impl Role {
             Behaviour::Dead => {
                 // Short, so that dead letters appear while one watches.
                 spec["retry"]["schedule"] = json!(["1s", "2s"]);
+                // An open breaker would park them instead, which is right
+                // for a receiver that comes back; this one never does.
+                spec["breaker"] = json!("none");
             }
             Behaviour::Limited => {
                 // Half as much again as the sixth of the events it wants, so
