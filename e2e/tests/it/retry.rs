@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hooklane_model::ladder::Rung;
 use hooklane_test_support::{Answer, Gate, Request, Script, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Pipeline, Service, Wants, subscription};
 
@@ -23,7 +23,7 @@ fn flaky_endpoints_recover_through_the_ladder() {
         .script("/tail", Script::fail_first(2, Answer::status(500)));
     p.receiver
         .script("/rung", Script::fail_first(1, Answer::status(503)));
-    let schedule = |waits: &[&str]| json!({"retry": {"schedule": waits, "jitter": 0.0}});
+    let schedule = ladder_only;
     let wanted = declare(
         &p,
         vec![
@@ -51,6 +51,12 @@ fn flaky_endpoints_recover_through_the_ladder() {
         p.count(&p.names.delay(Rung::S15)) >= 10,
         "one wait of 10 deliveries"
     );
+}
+
+/// A schedule without a breaker, which would park what fails this often and
+/// spend no attempt on it.
+fn ladder_only(waits: &[&str]) -> Value {
+    json!({"breaker": "none", "retry": {"schedule": waits, "jitter": 0.0}})
 }
 
 /// Each delivery on this path was tried once more than there are waits, each
@@ -119,7 +125,7 @@ fn permanent_failures_are_dead_lettered_with_their_bytes() {
         .script("/fails", Script::always(Answer::status(500)));
     p.receiver
         .script("/refuses", Script::always(Answer::status(400)));
-    let schedule = |waits: &[&str]| json!({"retry": {"schedule": waits, "jitter": 0.0}});
+    let schedule = ladder_only;
     let wanted = declare(
         &p,
         vec![
