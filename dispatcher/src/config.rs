@@ -6,6 +6,8 @@ use hooklane_kafka::settings::check_properties;
 use hooklane_sender::EgressPolicy;
 use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Section};
 
+use http::HeaderValue;
+
 use crate::token::WORKERS_MAX;
 use hooklane_engine::Limits;
 
@@ -35,11 +37,18 @@ const WORKERS: KeySpec = KeySpec::new(
     "Threads that send. One serves two cores; the consumer and the Kafka client have their own.",
 );
 
+const USER_AGENT: KeySpec = KeySpec::optional(
+    "dispatcher.user_agent",
+    Kind::Text,
+    "Sent as `user-agent` to endpoints that name none themselves. Unset: `hooklane/` and the \
+     version.",
+);
+
 /// The dispatcher's section.
 pub const DISPATCHER: Section = Section {
     name: "dispatcher",
     doc: "Delivery: memory, concurrency, threads.",
-    keys: &[QUEUE_WAIT, SLOTS, MEMORY, WORKERS],
+    keys: &[QUEUE_WAIT, SLOTS, MEMORY, WORKERS, USER_AGENT],
 };
 
 const ALLOW_CIDRS: KeySpec = KeySpec::optional(
@@ -75,6 +84,8 @@ pub struct Config {
     pub workers: u16,
     /// Where requests may go.
     pub egress: EgressPolicy,
+    /// Sent as `user-agent`; `None` is ours.
+    pub user_agent: Option<HeaderValue>,
 }
 
 impl Config {
@@ -87,6 +98,10 @@ impl Config {
             keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
         }
         let seconds = Duration::from_secs;
+        let user_agent = keys.opt_string(&USER_AGENT).map(|text| text.parse());
+        if matches!(user_agent, Some(Err(_))) {
+            keys.problem(&USER_AGENT, "must be printable ASCII");
+        }
         let config = Self {
             queue_wait: keys.duration_within(&QUEUE_WAIT, seconds(1)..=seconds(60)),
             slots: keys.integer(&SLOTS, 1..=100_000),
@@ -97,6 +112,7 @@ impl Config {
                 allow_cidrs: keys.cidr_list(&ALLOW_CIDRS),
                 allow_http: keys.bool(&ALLOW_HTTP),
             },
+            user_agent: user_agent.and_then(Result::ok),
         };
         if config.slots < u32::from(config.workers) {
             keys.problem(

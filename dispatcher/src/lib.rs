@@ -19,6 +19,7 @@ mod lease;
 mod metrics;
 mod outbox;
 mod owner;
+mod recipients;
 mod records;
 mod service;
 mod token;

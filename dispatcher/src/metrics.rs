@@ -153,6 +153,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         slots: 0,
         memory: 0,
         workers: 0,
+        user_agent: None,
         egress: hooklane_sender::EgressPolicy::default(),
     };
     Metrics::register(registry, &config).map(drop)

@@ -17,7 +17,7 @@ use hooklane_kafka::topics::{
 use hooklane_model::catalog::Change;
 use hooklane_model::topic::TopicNames;
 use hooklane_sender::tls::{TlsConfigError, client_config};
-use hooklane_sender::{Sender, SenderConfig, SystemResolver, Unsigned};
+use hooklane_sender::{Sender, SenderConfig, SystemResolver};
 use hooklane_service::lifecycle::Phase;
 use hooklane_service::metrics::MetricsError;
 use hooklane_service::run::ServiceContext;
@@ -30,6 +30,7 @@ use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::owner::{self, INBOX, Owner, OwnerError, WorkerLink};
+use crate::recipients::{InSpec, SecretSource};
 use crate::worker::{Board, Parts, Released, ToWorker, Worker};
 
 /// How long questions to the brokers may take at start.
@@ -221,12 +222,16 @@ fn start_workers(
             metrics: shared.metrics.clone(),
             heartbeat,
         };
+        let defaults = SenderConfig::default();
+        let agent = shared.config.user_agent.clone();
         let sender = SenderConfig {
             egress: shared.config.egress.clone(),
+            user_agent: agent.unwrap_or_else(|| defaults.user_agent.clone()),
             seed,
-            ..SenderConfig::default()
+            ..defaults
         };
         let (tls, resolver) = (tls.clone(), resolver.clone());
+        let secrets: Arc<dyn SecretSource> = Arc::new(InSpec);
         let (lease, clocks) = (shared.lease.clone(), shared.clocks.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -238,9 +243,8 @@ fn start_workers(
                 sender,
                 lease,
                 clocks,
-                signer: Unsigned,
             };
-            runtime.block_on(Worker::new(parts, attempts).run());
+            runtime.block_on(Worker::new(parts, attempts, secrets).run());
         };
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))

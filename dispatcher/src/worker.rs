@@ -25,9 +25,10 @@ use tokio::task::LocalSet;
 
 pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
 use self::stores::Stores;
-use crate::attempt::{Attempts, Destinations, invalid};
+use crate::attempt::{Attempts, invalid};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::recipients::{Recipients, SecretSource};
 use crate::token::About;
 use hooklane_engine::{Action, AttemptResult, Core, Event, Limits, Mono, Now, SendOrder, WorkId};
 
@@ -72,7 +73,7 @@ pub(crate) struct Worker {
     parts: Parts,
     core: Core,
     attempts: Rc<Attempts>,
-    destinations: Destinations,
+    recipients: Recipients,
     finished: Rc<Finished>,
     stores: Stores,
     actions: Vec<Action>,
@@ -83,14 +84,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(parts: Parts, attempts: Attempts) -> Self {
+    pub(crate) fn new(parts: Parts, attempts: Attempts, secrets: Arc<dyn SecretSource>) -> Self {
         let stores = Stores::new(parts.index, parts.outbox.clone(), parts.metrics.clone());
         let core = Core::new(parts.limits.clone(), parts.seed);
         Self {
             parts,
             core,
             attempts: Rc::new(attempts),
-            destinations: Destinations::default(),
+            recipients: Recipients::new(secrets),
             finished: Rc::default(),
             stores,
             actions: Vec::new(),
@@ -199,7 +200,7 @@ impl Worker {
             .collect();
         for change in &mine {
             if let Change::EndpointGone(uid) = change {
-                self.destinations.forget(*uid);
+                self.recipients.forget(*uid);
             }
         }
         Arc::new(mine)
@@ -282,11 +283,11 @@ impl Worker {
             .metrics
             .starting(&order, self.attempts.clocks.wall.now());
         let finished = self.finished.clone();
-        let destination = match self
-            .destinations
+        let recipient = match self
+            .recipients
             .of(&self.attempts.sender, &order.endpoint, now)
         {
-            Ok(destination) => destination,
+            Ok(recipient) => recipient,
             Err(reason) => {
                 let result = invalid(reason, self.attempts.clocks.wall.now());
                 finished.results.borrow_mut().push((order.work, result));
@@ -296,7 +297,7 @@ impl Worker {
         };
         let attempts = self.attempts.clone();
         tokio::task::spawn_local(async move {
-            let result = attempts.make(&destination, &order).await;
+            let result = attempts.make(&recipient, &order).await;
             finished.results.borrow_mut().push((order.work, result));
             finished.wake.notify_one();
         });
@@ -320,7 +321,7 @@ impl Worker {
         if now.since(self.maintained_at) >= MAINTENANCE {
             self.maintained_at = now;
             self.attempts.sender.maintain();
-            self.destinations.forget_unused(now);
+            self.recipients.forget_unused(now);
         }
     }
 }

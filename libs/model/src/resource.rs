@@ -12,8 +12,8 @@ mod source;
 mod subscription;
 
 pub use endpoint::{
-    BreakerPolicy, Endpoint, EndpointSpec, OnExhausted, Ordering, RateLimit, RetryPolicy, Signing,
-    SigningScheme, SigningSecret, StandardKey,
+    BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, OnExhausted, Ordering, PayloadFormat,
+    RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
 };
 pub use manifest::{Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml};
 pub use metadata::{Metadata, ResourceKey, SHARED_TENANT};

@@ -145,6 +145,7 @@ async fn attempts(sink: SocketAddr, body: &Bytes, each: usize, concurrency: usiz
                     let request = AttemptRequest {
                         headers,
                         body: body.clone(),
+                        query: None,
                         timeout: Duration::from_secs(15),
                     };
                     let report = sender.attempt(&destination, request, || true).await;

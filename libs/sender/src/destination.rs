@@ -325,6 +325,21 @@ impl Drop for Destination {
     }
 }
 
+/// `uri` with `added` at the end of its query, as a URL would be written by
+/// hand: `?` before the first, `&` before others. The same where it is no URI.
+pub(crate) fn with_query(uri: &Uri, added: &str) -> Uri {
+    let target = match uri.query() {
+        None | Some("") => format!("{}?{added}", uri.path()),
+        Some(query) => format!("{}?{query}&{added}", uri.path()),
+    };
+    let mut parts = uri.clone().into_parts();
+    let Ok(target) = PathAndQuery::try_from(target) else {
+        return uri.clone();
+    };
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
 fn literal(ip: IpAddr) -> (Host, ServerName<'static>) {
     (Host::Address(ip), ServerName::IpAddress(ip.into()))
 }

@@ -16,7 +16,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use crate::connect::{Progress, connect};
-use crate::destination::Destination;
+use crate::destination::{Destination, with_query};
 use crate::failure::{Failure, FailureReason};
 use crate::held::{Held, HeldStream, Probe};
 use crate::http1::{Http1, OutRequest, Unsent};
@@ -40,6 +40,8 @@ pub(crate) struct Running<'a> {
     pub(crate) sender: &'a Sender,
     pub(crate) destination: &'a Rc<Destination>,
     pub(crate) trace: &'a Trace,
+    /// Added to the destination's query.
+    pub(crate) query: Option<&'a str>,
 }
 
 impl Running<'_> {
@@ -141,7 +143,7 @@ impl Running<'_> {
             trace: self.trace,
         };
         self.trace.protocol.set(Some(Protocol::Http1));
-        self.destination.address(&mut request, Protocol::Http1);
+        self.address(&mut request, Protocol::Http1);
         let connection = held.connection.as_mut().expect("filled above");
         // From here to the first poll of `send` there is no await.
         if !may_start() {
@@ -201,7 +203,7 @@ impl Running<'_> {
         may_start: &impl Fn() -> bool,
     ) -> Exchange {
         self.trace.protocol.set(Some(Protocol::Http2));
-        self.destination.address(&mut request, Protocol::Http2);
+        self.address(&mut request, Protocol::Http2);
         let mut stream = HeldStream::new(connection, self.destination, self.trace);
         if !may_start() {
             stream.finished = true;
@@ -233,6 +235,13 @@ impl Running<'_> {
             return Exchange::Over(Err(failure));
         }
         Exchange::Over(Ok(response))
+    }
+
+    fn address(&self, request: &mut OutRequest, protocol: Protocol) {
+        self.destination.address(request, protocol);
+        if let Some(added) = self.query {
+            *request.uri_mut() = with_query(request.uri(), added);
+        }
     }
 
     fn hand_over(&self) {

@@ -37,6 +37,8 @@ pub struct AttemptRequest {
     pub headers: HeaderMap,
     /// The body, as it is.
     pub body: Bytes,
+    /// Added to the destination's query; `name=value` in URL characters.
+    pub query: Option<String>,
     /// The limit of the whole attempt, from the call on.
     pub timeout: Duration,
 }
@@ -117,6 +119,7 @@ impl Sender {
                     sender: self,
                     destination,
                     trace: &trace,
+                    query: request.query.as_deref(),
                 };
                 let deadline = begun + request.timeout;
                 match timeout_at(deadline, running.run(outgoing, begun, may_start)).await {

@@ -1,6 +1,7 @@
 //! An endpoint: where deliveries go, and how.
 
 mod breaker;
+mod format;
 mod headers;
 mod rate_limit;
 mod retry;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use self::breaker::{read_breaker, read_disable_after};
+use self::format::FORMATS;
 use self::rate_limit::read_rate_limit;
 use self::retry::read_retry;
 use super::Metadata;
@@ -19,6 +21,8 @@ use crate::id::EndpointUid;
 use crate::secret::SecretRef;
 
 pub use self::breaker::BreakerPolicy;
+pub use self::format::PayloadFormat;
+pub use self::headers::CustomHeaders;
 pub use self::rate_limit::RateLimit;
 pub use self::retry::RetryPolicy;
 pub use self::signing::{Signing, SigningScheme, SigningSecret, StandardKey};
@@ -64,6 +68,10 @@ pub struct EndpointSpec {
     pub breaker: Option<BreakerPolicy>,
     /// After how long of nothing but failure it is disabled; `None` is never.
     pub disable_after: Option<Duration>,
+    /// What requests carry as their body.
+    pub format: PayloadFormat,
+    /// What requests carry as headers besides.
+    pub headers: CustomHeaders,
     /// Matched and parked, not sent.
     pub paused: bool,
 }
@@ -114,6 +122,7 @@ impl EndpointSpec {
                 "`key` is not available in this release; use none",
             );
         }
+        let signing = read_signing(&mut fields, findings);
         let spec = Self {
             url: url.unwrap_or_else(placeholder_url),
             rate_limit: read_rate_limit(&mut fields, findings),
@@ -129,9 +138,13 @@ impl EndpointSpec {
                 .word("onExhausted", &EXHAUSTIONS, findings)
                 .unwrap_or(OnExhausted::Skip),
             retry: read_retry(&mut fields, findings),
-            signing: read_signing(&mut fields, findings),
             breaker: read_breaker(&mut fields, findings),
             disable_after: read_disable_after(&mut fields, findings),
+            format: fields
+                .word("format", &FORMATS, findings)
+                .unwrap_or_default(),
+            headers: CustomHeaders::read(&mut fields, &signing, findings),
+            signing,
             paused: fields.boolean("paused", findings).unwrap_or(false),
         };
         fields.finish(findings);

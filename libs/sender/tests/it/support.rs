@@ -79,6 +79,7 @@ pub(crate) fn request(destination: &Destination, body: &'static [u8]) -> Attempt
     AttemptRequest {
         headers,
         body: Bytes::from_static(body),
+        query: None,
         timeout: Duration::from_secs(5),
     }
 }

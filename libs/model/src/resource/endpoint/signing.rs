@@ -38,6 +38,16 @@ const SCHEMES: [(&str, SigningScheme); 6] = [
 ];
 
 impl SigningScheme {
+    /// All schemes.
+    pub const ALL: [Self; 6] = [
+        Self::None,
+        Self::Standard,
+        Self::Github,
+        Self::Stripe,
+        Self::Shopify,
+        Self::Twilio,
+    ];
+
     /// The header that carries the signature unless the endpoint names one;
     /// `None` where nothing is signed.
     #[must_use]

@@ -1,0 +1,185 @@
+//! An endpoint as requests are made for it: where they go and what they carry.
+//!
+//! A [`Recipient`] is made once per endpoint and generation, from its spec and
+//! its secrets in clear. What is the same in every request (custom headers,
+//! credentials, keys) is prepared then; an attempt adds what is its own.
+
+use std::rc::Rc;
+
+use hooklane_model::resource::{EndpointSpec, PayloadFormat};
+use hooklane_model::secret::Secret;
+use hooklane_model::time::UnixMillis;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use url::Url;
+
+use crate::destination::Destination;
+use crate::egress::UrlError;
+use crate::payload::{self, Event, percent_encoded};
+use crate::sender::{AttemptRequest, Sender};
+use crate::signing::{NoValidSecret, Signer, SignerError, ToSign};
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+
+/// Why no request can be made for an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipientError {
+    /// Its URL cannot be called.
+    #[error("spec.url")]
+    Url(#[source] UrlError),
+    /// Its secrets cannot sign.
+    #[error("spec.signing")]
+    Signing(#[source] SignerError),
+    /// A header that it adds is none.
+    #[error("spec.headers: {0} is no header")]
+    Header(String),
+    /// Its spec names another number of secrets.
+    #[error("{given} secrets given for {listed} in the spec")]
+    Secrets {
+        /// How many came.
+        given: usize,
+        /// How many the spec names.
+        listed: usize,
+    },
+}
+
+impl RecipientError {
+    /// The stable name in metrics and records.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "invalid_url",
+            Self::Signing(_) | Self::Secrets { .. } => "invalid_secret",
+            Self::Header(_) => "invalid_header",
+        }
+    }
+}
+
+/// One attempt of a delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The delivery's id.
+    pub id: &'a str,
+    /// Number of the attempt, from 1.
+    pub attempt: u16,
+    /// The event.
+    pub event: Event<'a>,
+}
+
+/// An endpoint as requests are made for it.
+pub struct Recipient {
+    destination: Rc<Destination>,
+    url: Url,
+    /// What every request carries.
+    headers: HeaderMap,
+    extra: bool,
+    format: PayloadFormat,
+    signer: Signer,
+    timeout: std::time::Duration,
+}
+
+impl Recipient {
+    /// Prepares requests for an endpoint. `secrets` are what
+    /// [`EndpointSpec::secrets`] lists, in that order.
+    ///
+    /// # Errors
+    /// What of the spec cannot be used.
+    pub fn try_new(
+        sender: &Sender,
+        spec: &EndpointSpec,
+        secrets: &[Secret],
+    ) -> Result<Self, RecipientError> {
+        let listed = spec.secrets().len();
+        let (Some(signing), true) = (
+            secrets.get(..spec.signing.secrets.len()),
+            secrets.len() == listed,
+        ) else {
+            let given = secrets.len();
+            return Err(RecipientError::Secrets { given, listed });
+        };
+        let destination = sender.destination(&spec.url).map_err(RecipientError::Url)?;
+        let mut headers = destination.headers();
+        let agent = spec.headers.user_agent.as_deref();
+        let agent = agent.map(|value| ("user-agent", value));
+        let custom = spec.headers.headers.iter();
+        let custom = custom.map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in custom.chain(agent) {
+            let pair = HeaderName::try_from(name).ok().zip(value.parse().ok());
+            let (name, value) = pair.ok_or_else(|| RecipientError::Header(name.to_owned()))?;
+            headers.insert::<HeaderName>(name, value);
+        }
+        Ok(Self {
+            destination,
+            url: spec.url.clone(),
+            headers,
+            extra: spec.headers.extra,
+            format: spec.format,
+            signer: Signer::try_new(&spec.signing, signing).map_err(RecipientError::Signing)?,
+            timeout: spec.timeout,
+        })
+    }
+
+    /// Its address and connections.
+    #[must_use]
+    pub fn destination(&self) -> &Rc<Destination> {
+        &self.destination
+    }
+
+    /// The request of an attempt made at `now`.
+    ///
+    /// # Errors
+    /// [`NoValidSecret`]: what must be signed is not sent without.
+    pub fn request(
+        &self,
+        delivery: &Delivery<'_>,
+        now: UnixMillis,
+    ) -> Result<AttemptRequest, NoValidSecret> {
+        let plain = "hex digits and an underscore are a header value";
+        let mut headers = self.headers.clone();
+        let content = payload::content(self.format, &delivery.event, &mut headers);
+        headers.insert(WEBHOOK_ID, HeaderValue::from_str(delivery.id).expect(plain));
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.0 / 1_000));
+        if self.extra {
+            extra_headers(delivery, &mut headers);
+        }
+        let signed = ToSign {
+            id: delivery.id,
+            now,
+            url: &self.url,
+            content_type: content.content_type.as_bytes(),
+            body: &content.body,
+        };
+        let query = self.signer.sign(&signed, &mut headers)?;
+        headers.insert(header::CONTENT_TYPE, content.content_type);
+        Ok(AttemptRequest {
+            headers,
+            body: content.body,
+            query,
+            timeout: self.timeout,
+        })
+    }
+}
+
+impl std::fmt::Debug for Recipient {
+    /// Never the headers or the URL: they may hold a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recipient")
+            .field("destination", &self.destination)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which attempt of which event this is, for people who look at requests.
+fn extra_headers(delivery: &Delivery<'_>, headers: &mut HeaderMap) {
+    let head = delivery.event.head;
+    headers.insert("webhook-attempt", HeaderValue::from(delivery.attempt));
+    for (name, value) in [
+        ("webhook-event-id", &head.id),
+        ("webhook-event-source", &head.source),
+        ("webhook-event-type", &head.event_type),
+    ] {
+        let value = HeaderValue::try_from(percent_encoded(value));
+        headers.insert(name, value.expect("percent-encoded text is a header value"));
+    }
+}
