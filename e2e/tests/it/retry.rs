@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use hooklane_model::ladder::Rung;
-use hooklane_test_support::{Answer, Gate, Request, Script, wait_until};
+use hooklane_test_support::{Answer, Gate, Request, Script, Seen, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Pipeline, Service, Wants, subscription};
@@ -84,34 +84,118 @@ fn check_gaps(p: &Pipeline, path: &str, waits: &[Duration]) {
     }
 }
 
-/// Goal: a 429 with Retry-After holds the whole endpoint until then, spends
-/// no attempt, and nothing is lost behind it.
-/// Method: the first request is answered 429, one at a time is open; the
-/// schedule has a single attempt, so a spent one would be a dead letter.
+/// Goal: a 429 holds the whole endpoint, for as long as `Retry-After` says in
+/// any of its forms, spends no attempt, and nothing is lost behind it.
+/// Method: an endpoint for each form; its first request is answered 429, one
+/// at a time is open; the schedule has a single attempt, so a spent one would
+/// be a dead letter. What says nothing usable, or centuries, holds for a minute
+/// at least, and what waits there has to be in the books when the rest is done;
+/// the one delivery that centuries leave no time for has expired.
 #[test]
-fn retry_after_holds_the_whole_endpoint() {
+fn every_form_of_retry_after_holds_the_whole_endpoint() {
     let p = Pipeline::new("hold");
-    let wait = Duration::from_secs(4);
-    let refuse = Answer::status(429).header("retry-after", "4");
-    p.receiver
-        .script("/hold", Script::sequence(vec![refuse, Answer::status(200)]));
+    let seconds = Duration::from_secs;
+    let ends = [
+        ("/seconds", seconds(4)),
+        // Whole seconds, cut off.
+        ("/date", DATE - seconds(1)),
+        ("/nought", Duration::ZERO),
+    ];
+    let stays = [
+        ("/negative", Some("-5")),
+        ("/garbage", Some("soon")),
+        ("/huge", Some("99999999999999999999")),
+        ("/nothing", None),
+    ];
+    let refuse = |path: &str, value: Option<&str>| {
+        let answer = Answer::status(429);
+        let answer = value.map_or(answer.clone(), |value| answer.header("retry-after", value));
+        p.receiver
+            .script(path, Script::sequence(vec![answer, Answer::status(200)]));
+    };
+    refuse("/seconds", Some("4"));
+    refuse("/nought", Some("0"));
+    p.receiver.script("/date", Script::by(in_a_while));
+    for (path, value) in stays {
+        refuse(path, value);
+    }
     let spec = json!({"maxConcurrency": 1, "retry": {"schedule": [], "jitter": 0.0}});
-    let wanted = declare(&p, vec![p.endpoint("/hold", spec)]);
-    let _services = p.start_all();
-    let events = some("/hold", 30);
-    let expected = p.expect(&wanted, &events);
+    let paths = || {
+        ends.map(|(path, _)| path)
+            .into_iter()
+            .chain(stays.map(|(path, _)| path))
+    };
+    let endpoints = paths().map(|path| p.endpoint(path, spec.clone()));
+    let wanted = declare(&p, endpoints.collect());
+    let [_ingest, dispatcher, _scheduler] = p.start_all();
+    let events: Vec<Event> = paths().flat_map(|path| some(path, HELD)).collect();
     p.events.store(&events);
-    expected.wait(&p.receiver, DEADLINE);
-    let books = p.settled(DEADLINE);
-    expected.check_once(&p.receiver);
-    assert_eq!(books["delivered"], 30, "{books:#}");
-    let at: Vec<_> = p.receiver.read(|all| all.iter().map(|r| r.at).collect());
-    assert_eq!(at.len(), 31, "one refusal and 30 deliveries");
-    let gap = at[1] - at[0];
-    assert!(
-        gap + CUT_OFF >= wait,
-        "{gap:?} after a 429 that asked for {wait:?}"
+
+    let comes = |event: &&Event| ends.iter().any(|(path, _)| *path == event.event_type);
+    let expected = p.expect(&wanted, events.iter().filter(comes));
+    let tally = expected.wait(&p.receiver, DEADLINE);
+    assert_eq!(tally.repeats(), 0);
+    for (path, wait) in ends {
+        let gap = gap_after_the_first(&p, path);
+        let gap = gap.unwrap_or_else(|| panic!("{path}: one request only"));
+        assert!(
+            gap + CUT_OFF >= wait,
+            "{path}: {gap:?} after a 429 that asked for {wait:?}"
+        );
+        let count = p.receiver.count(path);
+        assert_eq!(count, HELD + 1, "{path}: one refusal, then everything");
+    }
+    for (path, _) in stays {
+        let gap = gap_after_the_first(&p, path);
+        assert!(
+            gap.is_none_or(|gap| gap + CUT_OFF >= HOLD),
+            "{path}: {gap:?} after a 429"
+        );
+    }
+    assert_eq!(p.receiver.count("/huge"), 1);
+    dispatcher.wait_metric("hooklane_endpoints_held", &[], 1.0);
+    // What would have to wait beyond its maxAge has its terminal record now.
+    let dead = p.dead();
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    let note = &dead[0].0;
+    assert_eq!((&*note.reason, &*note.event_type), ("expired", "/huge"));
+    let books = p.books();
+    let of = |name: &str| books[name].as_u64().unwrap();
+    assert_eq!(
+        (of("pending") + of("delivered"), of("expired"), of("dead")),
+        (events.len() as u64 - 1, 1, 0),
+        "{books:#}"
     );
+    assert_eq!(books["closes"], true, "{books:#}");
+}
+
+/// How long after the first request on a path the second one came.
+fn gap_after_the_first(p: &Pipeline, path: &str) -> Option<Duration> {
+    p.receiver.read(|all| {
+        let mut mine = all.iter().filter(|r| r.route() == path);
+        let first = mine.next()?;
+        Some(mine.next()?.at - first.at)
+    })
+}
+
+/// How long a 429 that says nothing usable holds.
+const HOLD: Duration = Duration::from_secs(60);
+/// Deliveries of each endpoint that is held.
+const HELD: usize = 6;
+/// How far away the date is that an endpoint asks for.
+const DATE: Duration = Duration::from_secs(5);
+
+/// 429 until a date, then 200.
+fn in_a_while(seen: &Seen<'_>) -> Answer {
+    if seen.nth_of_path > 1 {
+        return Answer::status(200);
+    }
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a receiver says what its own clock will show"
+    )]
+    let date = std::time::SystemTime::now() + DATE;
+    Answer::status(429).header("retry-after", &httpdate::fmt_http_date(date))
 }
 
 /// Goal: what can't be delivered ends in the dead topic with the event's own
