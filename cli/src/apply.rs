@@ -7,8 +7,11 @@ use hooklane_kafka::scan::end_offsets;
 use hooklane_model::catalog::Catalog;
 use hooklane_model::id::new_uid;
 use hooklane_model::plan::{self, Given, Plan, PlanError, StartOffsets, spoken};
-use hooklane_model::resource::{Document, ResourceKey};
+use hooklane_model::resource::{Document, Manifest, ResourceKey};
 use hooklane_model::time::Clock;
+use hooklane_model::url_rule::is_internal_name;
+use hooklane_sender::EgressPolicy;
+use url::Url;
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::error::CliError;
@@ -59,6 +62,16 @@ pub(crate) fn first_plan<'a>(
     stored.warn(io);
     let keys: Vec<ResourceKey> = documents.iter().map(|d| d.manifest.key()).collect();
     stored.check_readable(&keys)?;
+    for document in &documents {
+        if let Manifest::Endpoint(endpoint) = &document.manifest
+            && let Some(reason) = not_called(&cluster.egress, &endpoint.spec.url)
+        {
+            io.say(&format!(
+                "warning: {}: dispatchers will not call it as this egress policy stands: {reason}",
+                spoken(&document.manifest.key())
+            ));
+        }
+    }
     let mut planner = Planner {
         cluster,
         documents,
@@ -74,6 +87,21 @@ pub(crate) fn first_plan<'a>(
         ));
     }
     Ok((planner, plan))
+}
+
+/// Why the deployment's egress policy, as far as it is known here, keeps
+/// dispatchers from calling a URL. Not an error: the policy of the dispatchers
+/// is the one that counts, and is asked again at every connect.
+fn not_called(policy: &EgressPolicy, url: &Url) -> Option<String> {
+    if let Err(error) = policy.check_url(url) {
+        let source = std::error::Error::source(&error);
+        let because = source.map_or_else(String::new, |source| format!(": {source}"));
+        return Some(format!("{error}{because}"));
+    }
+    let internal = url.domain().is_some_and(is_internal_name);
+    (internal && policy.allow_cidrs.is_empty()).then(|| {
+        "the host's name is internal by its form, and egress.allow_cidrs has no network".to_owned()
+    })
 }
 
 /// Plans the same documents as often as it must be.
@@ -131,4 +159,36 @@ pub(crate) fn show(plan: &Plan, dry_run: bool, io: &mut Io<'_>) -> Result<(), Cl
         writeln!(io.out, "{} {done}{suffix}", spoken(&change.key))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dispatcher_would_not_call_is_said_early() {
+        let strict = EgressPolicy::default();
+        let open = EgressPolicy {
+            allow_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ..EgressPolicy::default()
+        };
+        for (url, strictly, openly) in [
+            ("https://erp.example/", None, None),
+            ("http://erp.example/", Some("allow_http"), None),
+            ("https://0x0a.1/", Some("10.0.0.0/8 private"), None),
+            ("https://[::1]/", Some("loopback"), Some("loopback")),
+            ("https://a.b.svc/", Some("internal by its form"), None),
+        ] {
+            let url = Url::parse(url).unwrap();
+            for (policy, expected) in [(&strict, strictly), (&open, openly)] {
+                let said = not_called(policy, &url);
+                assert_eq!(said.is_some(), expected.is_some(), "{url}: {said:?}");
+                assert!(
+                    said.unwrap_or_default().contains(expected.unwrap_or("")),
+                    "{url}"
+                );
+            }
+        }
+    }
 }

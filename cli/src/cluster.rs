@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use hooklane_dispatcher::config::egress::{EGRESS, read_policy};
 use hooklane_kafka::settings::{ClientSettings, check_properties};
 use hooklane_model::topic::TopicNames;
+use hooklane_sender::EgressPolicy;
 use hooklane_service::config::{ConfigErrors, KAFKA, KafkaSection, Keys, PROPERTIES};
 
 use crate::args::KafkaArgs;
@@ -16,7 +18,6 @@ const FOREIGN: &[&str] = &[
     "shutdown",
     "ingest",
     "dispatcher",
-    "egress",
     "retry_scheduler",
 ];
 
@@ -30,6 +31,9 @@ pub struct Cluster {
     pub settings: ClientSettings,
     /// The internal topics.
     pub names: TopicNames,
+    /// Where the services may send, as far as this command is told: by the
+    /// `egress` section of the same file or environment.
+    pub egress: EgressPolicy,
 }
 
 impl Cluster {
@@ -38,7 +42,7 @@ impl Cluster {
     /// # Errors
     /// All problems of the configuration.
     pub fn find(args: &KafkaArgs, environment: &[(String, String)]) -> Result<Self, CliError> {
-        let mut keys = Keys::new(&[&KAFKA]).ignoring(FOREIGN);
+        let mut keys = Keys::new(&[&KAFKA, &EGRESS]).ignoring(FOREIGN);
         if let Some(file) = &args.config {
             keys = keys.file(file);
         }
@@ -47,6 +51,7 @@ impl Cluster {
             keys = keys.given("kafka.brokers", brokers.clone());
         }
         let section = KafkaSection::read(&mut keys);
+        let egress = read_policy(&mut keys);
         let properties = section.properties.expose().clone();
         for problem in check_properties(&properties) {
             keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
@@ -58,6 +63,7 @@ impl Cluster {
         Ok(Self {
             settings,
             names: TopicNames::new(section.topic_prefix),
+            egress,
         })
     }
 }

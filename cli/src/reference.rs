@@ -48,7 +48,7 @@ pub fn configuration() -> String {
     let own = [
         &hooklane_ingest::INGEST,
         &hooklane_dispatcher::config::DISPATCHER,
-        &hooklane_dispatcher::config::EGRESS,
+        &hooklane_dispatcher::config::egress::EGRESS,
         &hooklane_retry_scheduler::config::RETRY_SCHEDULER,
     ];
     let sections: Vec<&Section> = CommonConfig::SECTIONS.iter().copied().chain(own).collect();

@@ -1,5 +1,7 @@
 //! The dispatcher's own configuration.
 
+pub mod egress;
+
 use std::time::Duration;
 
 use hooklane_kafka::settings::check_properties;
@@ -8,6 +10,7 @@ use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Se
 
 use http::HeaderValue;
 
+use self::egress::EGRESS;
 use crate::token::WORKERS_MAX;
 use hooklane_engine::Limits;
 
@@ -51,26 +54,6 @@ pub const DISPATCHER: Section = Section {
     keys: &[QUEUE_WAIT, SLOTS, MEMORY, WORKERS, USER_AGENT],
 };
 
-const ALLOW_CIDRS: KeySpec = KeySpec::optional(
-    "egress.allow_cidrs",
-    Kind::CidrList,
-    "Networks that endpoints may resolve to although they are private, loopback or otherwise \
-     not public. Unset: only public addresses.",
-);
-const ALLOW_HTTP: KeySpec = KeySpec::new(
-    "egress.allow_http",
-    Kind::Bool,
-    "false",
-    "Whether endpoints with `http://` URLs are called.",
-);
-
-/// Where requests may go.
-pub const EGRESS: Section = Section {
-    name: "egress",
-    doc: "Where requests may go; checked at every connect.",
-    keys: &[ALLOW_CIDRS, ALLOW_HTTP],
-};
-
 /// The dispatcher's settings, read and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -108,10 +91,7 @@ impl Config {
             // Token slots have 24 bits: 3 GiB at 200 B each is below that.
             memory: usize::try_from(keys.bytes(&MEMORY, 1 << 20..=3 << 30)).unwrap_or(1 << 20),
             workers: keys.integer(&WORKERS, 1..=WORKERS_MAX),
-            egress: EgressPolicy {
-                allow_cidrs: keys.cidr_list(&ALLOW_CIDRS),
-                allow_http: keys.bool(&ALLOW_HTTP),
-            },
+            egress: egress::read_policy(keys),
             user_agent: user_agent.and_then(Result::ok),
         };
         if config.slots < u32::from(config.workers) {

@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::attempt::{Attempts, Clocks};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
@@ -113,6 +113,7 @@ pub fn run(
     let workers = usize::from(config.workers);
     let outbox = Outbox::new(&settings, &names, workers, &metrics.produce_errors)?;
     let lease = lease(&settings);
+    config::egress::log(&config.egress);
     let clocks = Clocks {
         wall: context.clock.clone(),
         boot: context.boot.clone(),

@@ -10,6 +10,7 @@ use hooklane_kafka::topics::{
     internal_topics, record_bytes_max,
 };
 use hooklane_model::topic::TopicNames;
+use hooklane_sender::EgressPolicy;
 
 use super::error::DemoError;
 use super::size::Limit;
@@ -74,7 +75,11 @@ impl Kafka {
         let broker = EmbeddedBroker::start(&specs(&names, &events, lanes, 1))?;
         let settings = broker.settings("hooklane-demo")?;
         Ok(Self {
-            cluster: Cluster { settings, names },
+            cluster: Cluster {
+                settings,
+                names,
+                egress: EgressPolicy::default(),
+            },
             events,
             lanes,
             check: TopicCheck::PartitionsOnly,

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn planned(all_types: bool) -> Setup {
-        let urls = vec!["http://127.0.0.1:1/x".to_owned(); ROLES.len()];
+        let urls = vec!["http://127.0.0.1:8080/x".to_owned(); ROLES.len()];
         let documents = parse_yaml(&manifests("events", &urls, 50, all_types)).unwrap();
         let mut next = 0;
         let mut given = Given {

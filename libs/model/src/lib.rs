@@ -21,3 +21,4 @@ pub mod secret;
 pub mod time;
 pub mod topic;
 pub mod tracker;
+pub mod url_rule;

@@ -241,7 +241,7 @@ impl Tcp {
         }
         self.connecting
             .egress
-            .check_answers(&answers)
+            .check_answers(name, &answers)
             .map_err(TcpError::Forbidden)?;
         Ok(answers)
     }

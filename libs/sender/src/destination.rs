@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use hooklane_model::url_rule::UrlRule;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use rustls::pki_types::ServerName;
@@ -80,7 +81,7 @@ impl Destination {
                     ServerName::try_from(name.to_owned()).map_err(UrlError::ServerName)?;
                 (Host::Name(Arc::from(name)), server_name)
             }
-            None => return Err(UrlError::NoHost),
+            None => return Err(UrlError::Rule(UrlRule::NoHost)),
         };
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])

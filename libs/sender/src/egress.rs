@@ -5,55 +5,75 @@
 //! or of the resolver alone can be walked around (rebinding, odd notations,
 //! literals that skip the resolver). [`EgressPolicy::check_url`] is the early
 //! check for people who write manifests; it is never the main control.
-//! Exceptions are a deployment's (`allow_cidrs`), never a tenant's.
+//! Exceptions are a deployment's, never a tenant's, and never change while a
+//! process runs: no connection outlives the policy it was made under.
 
 pub mod address;
+mod own;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use hooklane_model::url_rule::{UrlRule, broken_rules, is_internal_name};
+use ipnet::{IpNet, Ipv6Net};
 use url::{Host, Url};
 
 use crate::failure::FailureReason;
 
 pub use address::{Forbidden, verdict};
+pub use own::is_own_address;
 
-/// The longest URL taken, in bytes.
-pub const URL_MAX: usize = 2048;
+/// Below this only the ports of HTTP are called: the rest belongs to services
+/// that were never meant to be spoken to by strangers.
+const WELL_KNOWN_PORTS: u16 = 1_024;
 
 /// What a deployment allows beyond public addresses over HTTPS.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct EgressPolicy {
     /// Networks that may be reached although the deny list has them.
     pub allow_cidrs: Vec<IpNet>,
+    /// Networks that must not be reached although they look public. Above
+    /// `allow_cidrs`.
+    pub deny_cidrs: Vec<IpNet>,
+    /// Prefixes under which a NAT64 gateway of this network translates to
+    /// IPv4, beside the well-known one; /32, /40, /48, /56, /64 or /96. An
+    /// address in one is judged by the IPv4 address inside.
+    pub nat64_prefixes: Vec<Ipv6Net>,
     /// Whether `http://` URLs are taken.
     pub allow_http: bool,
+    /// Ports below 1,024 that may be called beside 443 and 80.
+    pub allow_ports: Vec<u16>,
+    /// Whether an address is this machine's own, public ones included: the
+    /// kernel routes those through the loopback, past every firewall.
+    pub is_own: fn(IpAddr) -> bool,
+}
+
+impl Default for EgressPolicy {
+    fn default() -> Self {
+        Self {
+            allow_cidrs: Vec::new(),
+            deny_cidrs: Vec::new(),
+            nat64_prefixes: Vec::new(),
+            allow_http: false,
+            allow_ports: Vec::new(),
+            is_own: is_own_address,
+        }
+    }
 }
 
 /// Why a URL can't be an endpoint's.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
-    /// Neither https nor http.
-    #[error("scheme {0:?} is not supported; use https")]
-    Scheme(String),
+    /// It breaks a rule that holds everywhere.
+    #[error("the URL {0}")]
+    Rule(UrlRule),
     /// http, and the deployment does not allow it.
     #[error("http is not allowed here; use https, or set egress.allow_http")]
     Plaintext,
-    /// A user name or password in the URL.
-    #[error("the URL carries a user name or password; use the endpoint's authentication")]
-    UserInfo,
-    /// A fragment.
-    #[error("the URL carries a fragment, which is never sent; remove it")]
-    Fragment,
-    /// No host.
-    #[error("the URL has no host")]
-    NoHost,
-    /// Port 0.
-    #[error("port 0 can't be connected to")]
-    PortZero,
-    /// More than [`URL_MAX`] bytes.
-    #[error("the URL has {0} bytes; at most {URL_MAX} are taken")]
-    TooLong(usize),
+    /// A port that the deployment does not allow.
+    #[error(
+        "port {0} is not allowed here; use 443, 80 or one from 1024 on, or set egress.allow_ports"
+    )]
+    Port(u16),
     /// The host is a literal address that the policy forbids.
     #[error("the host is a forbidden address")]
     Forbidden(#[source] Forbidden),
@@ -80,27 +100,57 @@ impl EgressPolicy {
     /// Whether `address` may be connected to.
     ///
     /// # Errors
-    /// The range of the deny list that has it.
+    /// What forbids it.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
-        if self.allows(address) {
-            return Ok(());
-        }
-        verdict(address)
+        self.judge(address, self.allows(address))
     }
 
-    /// Whether a name with these answers may be connected to.
+    fn judge(&self, address: IpAddr, allowed: bool) -> Result<(), Forbidden> {
+        let because = |range| Err(Forbidden { address, range });
+        let behind = self.behind_nat64(address);
+        let denied = |ip: IpAddr| self.deny_cidrs.iter().any(|net| net.contains(&ip));
+        if denied(address) || behind.is_some_and(denied) {
+            return because("egress.deny_cidrs");
+        }
+        if allowed {
+            return Ok(());
+        }
+        match behind {
+            Some(inner) => {
+                if let Err(forbidden) = verdict(inner) {
+                    return because(forbidden.range);
+                }
+            }
+            None => verdict(address)?,
+        }
+        if (self.is_own)(address) || behind.is_some_and(self.is_own) {
+            return because("the addresses of this machine");
+        }
+        Ok(())
+    }
+
+    /// Whether `name`, with these answers, may be connected to.
     ///
     /// One forbidden answer refuses the name, also beside public ones: a mixed
-    /// set is what rebinding looks like. The one exception is a name whose
-    /// answers are all in `allow_cidrs`.
+    /// set is what rebinding looks like. A set whose answers are all in
+    /// `allow_cidrs` is as it was allowed; a name that is internal by its form
+    /// has to be such.
     ///
     /// # Errors
     /// The first forbidden answer.
-    pub fn check_answers(&self, answers: &[IpAddr]) -> Result<(), Forbidden> {
-        if answers.iter().all(|answer| self.allows(*answer)) {
+    pub fn check_answers(&self, name: &str, answers: &[IpAddr]) -> Result<(), Forbidden> {
+        let allowed = |ip: &&IpAddr| self.allows(**ip) && self.check(**ip).is_ok();
+        let Some(outside) = answers.iter().find(|ip| !allowed(ip)) else {
             return Ok(());
+        };
+        if is_internal_name(name) {
+            return Err(Forbidden {
+                address: *outside,
+                range: "the answers of a name that is internal by its form",
+            });
         }
-        answers.iter().try_for_each(|answer| verdict(*answer))
+        // Beside others the allowed ones are judged as if nothing was allowed.
+        answers.iter().try_for_each(|ip| self.judge(*ip, false))
     }
 
     /// The checks that need no network: form of the URL, and a literal host.
@@ -117,90 +167,32 @@ impl EgressPolicy {
     }
 
     pub(crate) fn check_form(&self, url: &Url) -> Result<(), UrlError> {
-        match url.scheme() {
-            "https" => {}
-            "http" if self.allow_http => {}
-            "http" => return Err(UrlError::Plaintext),
-            other => return Err(UrlError::Scheme(other.to_owned())),
+        if let Some(rule) = broken_rules(url).into_iter().next() {
+            return Err(UrlError::Rule(rule));
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(UrlError::UserInfo);
+        if url.scheme() != "https" && !self.allow_http {
+            return Err(UrlError::Plaintext);
         }
-        if url.fragment().is_some() {
-            return Err(UrlError::Fragment);
+        match url.port() {
+            Some(port) if !self.allows_port(port) => Err(UrlError::Port(port)),
+            _ => Ok(()),
         }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(UrlError::NoHost);
-        }
-        if url.port() == Some(0) {
-            return Err(UrlError::PortZero);
-        }
-        if url.as_str().len() > URL_MAX {
-            return Err(UrlError::TooLong(url.as_str().len()));
-        }
-        Ok(())
+    }
+
+    fn allows_port(&self, port: u16) -> bool {
+        port >= WELL_KNOWN_PORTS || [443, 80].contains(&port) || self.allow_ports.contains(&port)
     }
 
     fn allows(&self, address: IpAddr) -> bool {
         self.allow_cidrs.iter().any(|net| net.contains(&address))
     }
+
+    /// The IPv4 address that a NAT64 gateway makes of `address`.
+    fn behind_nat64(&self, address: IpAddr) -> Option<IpAddr> {
+        let IpAddr::V6(ip) = address else { return None };
+        address::behind_nat64(ip, &self.nat64_prefixes).map(IpAddr::V4)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str) -> Url {
-        Url::parse(text).unwrap()
-    }
-
-    #[test]
-    fn urls_that_are_refused() {
-        let policy = EgressPolicy::default();
-        let cases = [
-            ("http://example.com/", "http is not allowed"),
-            ("ftp://example.com/", "scheme"),
-            ("https://user@example.com/", "user name"),
-            ("https://:pw@example.com/", "user name"),
-            ("https://example.com/#x", "fragment"),
-            ("https://example.com:0/", "port 0"),
-            ("https://127.0.0.1/", "forbidden"),
-            ("https://2130706433/", "forbidden"),
-            ("https://0x7f.1/", "forbidden"),
-            ("https://0177.0.0.1/", "forbidden"),
-            ("https://[::1]/", "forbidden"),
-            ("https://[::ffff:169.254.169.254]/", "forbidden"),
-            ("https://127.0.0.1./", "forbidden"),
-        ];
-        for (text, says) in cases {
-            let error = policy.check_url(&url(text)).unwrap_err().to_string();
-            assert!(error.contains(says), "{text}: {error}");
-        }
-        let long = format!("https://example.com/{}", "a".repeat(URL_MAX));
-        assert!(matches!(
-            policy.check_url(&url(&long)),
-            Err(UrlError::TooLong(_))
-        ));
-        assert!(policy.check_url(&url("https://example.com/a?b=c")).is_ok());
-        assert!(policy.check_url(&url("https://1.1.1.1/")).is_ok());
-    }
-
-    #[test]
-    fn a_mixed_answer_is_refused_and_an_allowed_set_is_not() {
-        let public: IpAddr = "93.184.216.34".parse().unwrap();
-        let private: IpAddr = "10.1.2.3".parse().unwrap();
-        let strict = EgressPolicy::default();
-        assert!(strict.check_answers(&[public]).is_ok());
-        assert!(strict.check_answers(&[public, private]).is_err());
-        let open = EgressPolicy {
-            allow_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
-            allow_http: false,
-        };
-        assert!(open.check_answers(&[private]).is_ok());
-        assert!(open.check_answers(&[public]).is_ok());
-        assert!(open.check_answers(&[public, private]).is_err());
-        assert!(open.check(private).is_ok());
-        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
-        assert!(open.check(loopback).is_err());
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ use super::Metadata;
 use crate::fields::{Fields, Findings};
 use crate::id::EndpointUid;
 use crate::secret::SecretRef;
+use crate::url_rule::{UrlRule, broken_rules, holds_blanks};
 
 pub use self::breaker::BreakerPolicy;
 pub use self::format::PayloadFormat;
@@ -101,8 +102,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// A request slot is held this long by a receiver that never answers.
 const TIMEOUT_MAX: Duration = MINUTE;
-/// A longer URL is refused by common servers and proxies.
-const URL_MAX: usize = 2_048;
 const CONCURRENCY_MAX: u64 = 1_000;
 
 const ORDERINGS: [(&str, Ordering); 2] = [("none", Ordering::None), ("key", Ordering::Key)];
@@ -200,37 +199,13 @@ fn read_url(fields: &mut Fields, findings: &mut Findings) -> Option<Url> {
             return None;
         }
     };
-    let problems = url_problems(&url, text.len());
+    let mut problems: Vec<String> = broken_rules(&url).iter().map(ToString::to_string).collect();
+    if holds_blanks(&text) {
+        problems.push(UrlRule::Blank.to_string());
+    }
     let usable = problems.is_empty();
     for problem in problems {
         findings.problem(&*path, problem);
     }
     usable.then_some(url)
-}
-
-/// What can be said about a URL without resolving it. The address it leads to
-/// is checked at every connect, whatever was said here.
-fn url_problems(url: &Url, length: usize) -> Vec<&'static str> {
-    let checks = [
-        (
-            !matches!(url.scheme(), "https" | "http"),
-            "must begin with https:// (or http://)",
-        ),
-        (!url.has_host(), "must name a host"),
-        (
-            !url.username().is_empty() || url.password().is_some(),
-            "must not hold a user name or password: it would stand in logs",
-        ),
-        (
-            url.fragment().is_some(),
-            "must not hold a fragment (#...): it is never sent",
-        ),
-        (url.port() == Some(0), "must not name port 0"),
-        (length > URL_MAX, "must not be longer than 2,048 characters"),
-    ];
-    checks
-        .into_iter()
-        .filter(|(wrong, _)| *wrong)
-        .map(|(_, reason)| reason)
-        .collect()
 }

@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv6Net;
+
 /// An address that the deny list has, and the range that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("address {address} is in {range}")]
@@ -110,9 +112,31 @@ fn denied_v6(ip: Ipv6Addr) -> Option<&'static str> {
     if listed.is_some() {
         return listed;
     }
-    // ISATAP: an IPv4 address behind ::0:5efe or ::200:5efe in any prefix.
-    let identifier = (bits >> 32) & 0xffff_ffff;
-    matches!(identifier, 0x0000_5efe | 0x0200_5efe).then_some(ISATAP)
+    // ISATAP: an IPv4 address behind ::0:5efe in any prefix, whatever the
+    // universal and group bits of the identifier.
+    let identifier = (bits >> 32) & 0xfcff_ffff;
+    (identifier == 0x0000_5efe).then_some(ISATAP)
+}
+
+/// The IPv4 address that a NAT64 gateway makes of `ip`: under the well-known
+/// prefix, or under one of this network's own (RFC 6052, section 2.2).
+pub(crate) fn behind_nat64(ip: Ipv6Addr, prefixes: &[Ipv6Net]) -> Option<Ipv4Addr> {
+    let bits = ip.to_bits();
+    if (bits ^ NAT64.to_bits()) >> 32 == 0 {
+        return Some(low_v4(bits));
+    }
+    let prefix = prefixes.iter().find(|prefix| prefix.contains(&ip))?;
+    let octets = ip.octets();
+    // The eighth octet stays free in all lengths but the longest.
+    let at: [usize; 4] = match prefix.prefix_len() {
+        32 => [4, 5, 6, 7],
+        40 => [5, 6, 7, 9],
+        48 => [6, 7, 9, 10],
+        56 => [7, 9, 10, 11],
+        64 => [9, 10, 11, 12],
+        _ => [12, 13, 14, 15],
+    };
+    Some(Ipv4Addr::from(at.map(|octet| octets[octet])))
 }
 
 fn low_v4(bits: u128) -> Ipv4Addr {

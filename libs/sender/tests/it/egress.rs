@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hooklane_model::url_rule::UrlRule;
 use hooklane_sender::{SenderConfig, UrlError};
 use url::Url;
 
@@ -95,10 +96,17 @@ fn destinations_that_are_refused() {
     let sender = sender(SenderConfig::default());
     let refused = |text: &str| sender.destination(&Url::parse(text).unwrap()).unwrap_err();
     assert!(matches!(refused("http://a.test/"), UrlError::Plaintext));
-    assert!(matches!(refused("https://u:p@a.test/"), UrlError::UserInfo));
-    assert!(matches!(refused("https://a.test/#f"), UrlError::Fragment));
-    assert!(matches!(refused("https://a.test:0/"), UrlError::PortZero));
-    assert!(matches!(refused("file:///etc/passwd"), UrlError::Scheme(_)));
+    for (url, rule) in [
+        ("https://u:p@a.test/", UrlRule::UserInfo),
+        ("https://a.test/#f", UrlRule::Fragment),
+        ("https://a.test:0/", UrlRule::PortZero),
+        ("file:///etc/passwd", UrlRule::Scheme),
+    ] {
+        assert!(
+            matches!(refused(url), UrlError::Rule(it) if it == rule),
+            "{url}"
+        );
+    }
     let debug = format!(
         "{:?}",
         sender

@@ -5,6 +5,7 @@
     reason = "helpers outside of test functions are tests too"
 )]
 
+mod corpus;
 mod egress;
 mod hostile;
 mod http1;

@@ -29,6 +29,7 @@ fn embeddings(ip: Ipv4Addr) -> Vec<(&'static str, Ipv6Addr)> {
         ),
         ("ISATAP", of(global | (0x5efe << 32))),
         ("ISATAP, global bit", of(global | (0x0200_5efe_u128 << 32))),
+        ("ISATAP, group bit", of(global | (0x0100_5efe_u128 << 32))),
     ]
 }
 

@@ -1,0 +1,153 @@
+//! Where requests may go, as configured. A deployment's, never a tenant's.
+
+use hooklane_sender::EgressPolicy;
+use hooklane_service::config::{KeySpec, Keys, Kind, Section};
+use ipnet::{IpNet, Ipv6Net};
+
+const ALLOW_CIDRS: KeySpec = KeySpec::optional(
+    "egress.allow_cidrs",
+    Kind::CidrList,
+    "Networks that endpoints may resolve to although they are private, loopback or otherwise \
+     not public. Unset: only public addresses.",
+);
+const DENY_CIDRS: KeySpec = KeySpec::optional(
+    "egress.deny_cidrs",
+    Kind::CidrList,
+    "Networks that endpoints must not resolve to although they look public: addresses of nodes, \
+     brokers and other own services. Above `egress.allow_cidrs`.",
+);
+const NAT64_PREFIXES: KeySpec = KeySpec::optional(
+    "egress.nat64_prefixes",
+    Kind::CidrList,
+    "Prefixes of this network's NAT64 gateways beside 64:ff9b::/96, of 32, 40, 48, 56, 64 or 96 \
+     bits. An address in one is judged by the IPv4 address it stands for.",
+);
+const ALLOW_HTTP: KeySpec = KeySpec::new(
+    "egress.allow_http",
+    Kind::Bool,
+    "false",
+    "Whether endpoints with `http://` URLs are called.",
+);
+const ALLOW_PORTS: KeySpec = KeySpec::optional(
+    "egress.allow_ports",
+    Kind::TextList,
+    "Ports below 1024 that may be called beside 443 and 80. Ports of other protocols (the Fetch \
+     standard's bad ports) are never called.",
+);
+
+/// Where requests may go.
+pub const EGRESS: Section = Section {
+    name: "egress",
+    doc: "Where requests may go; checked at every connect. See egress.md.",
+    keys: &[
+        ALLOW_CIDRS,
+        DENY_CIDRS,
+        NAT64_PREFIXES,
+        ALLOW_HTTP,
+        ALLOW_PORTS,
+    ],
+};
+
+/// Reads the policy.
+pub fn read_policy(keys: &mut Keys) -> EgressPolicy {
+    EgressPolicy {
+        allow_cidrs: keys.cidr_list(&ALLOW_CIDRS),
+        deny_cidrs: keys.cidr_list(&DENY_CIDRS),
+        nat64_prefixes: read_prefixes(keys),
+        allow_http: keys.bool(&ALLOW_HTTP),
+        allow_ports: read_ports(keys),
+        ..EgressPolicy::default()
+    }
+}
+
+fn read_prefixes(keys: &mut Keys) -> Vec<Ipv6Net> {
+    let mut prefixes = Vec::new();
+    for network in keys.cidr_list(&NAT64_PREFIXES) {
+        match network {
+            IpNet::V6(prefix) if [32, 40, 48, 56, 64, 96].contains(&prefix.prefix_len()) => {
+                prefixes.push(prefix);
+            }
+            other => keys.problem(
+                &NAT64_PREFIXES,
+                format!("`{other}` is not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits"),
+            ),
+        }
+    }
+    prefixes
+}
+
+fn read_ports(keys: &mut Keys) -> Vec<u16> {
+    let mut ports = Vec::new();
+    for text in keys.string_list(&ALLOW_PORTS) {
+        match text.parse() {
+            Ok(port @ 1..) => ports.push(port),
+            _ => keys.problem(
+                &ALLOW_PORTS,
+                format!("`{text}` is not a port of 1 to 65535"),
+            ),
+        }
+    }
+    ports
+}
+
+/// Says once what this deployment allows beyond the defaults.
+pub(crate) fn log(policy: &EgressPolicy) {
+    let list = |items: &[IpNet]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+    tracing::info!(
+        allow_cidrs = ?list(&policy.allow_cidrs),
+        deny_cidrs = ?list(&policy.deny_cidrs),
+        nat64_prefixes = ?policy.nat64_prefixes,
+        allow_http = policy.allow_http,
+        allow_ports = ?policy.allow_ports,
+        "egress policy: public addresses, and what is allowed here"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(given: &[(&str, &str)]) -> (EgressPolicy, Result<(), String>) {
+        let mut keys = Keys::new(&[&EGRESS]);
+        for (path, value) in given {
+            keys = keys.given(path, *value);
+        }
+        let policy = read_policy(&mut keys);
+        (policy, keys.finish().map_err(|errors| errors.to_string()))
+    }
+
+    #[test]
+    fn everything_set() {
+        let (policy, problems) = read(&[
+            ("egress.allow_cidrs", "10.0.0.0/8, fd00::/8"),
+            ("egress.deny_cidrs", "20.1.2.3"),
+            ("egress.nat64_prefixes", "2600:db8::/32,2600:db9::/96"),
+            ("egress.allow_http", "true"),
+            ("egress.allow_ports", "444, 81"),
+        ]);
+        assert_eq!(problems, Ok(()));
+        assert_eq!(policy.allow_cidrs.len(), 2);
+        assert_eq!(policy.deny_cidrs, ["20.1.2.3/32".parse().unwrap()]);
+        assert_eq!(policy.nat64_prefixes.len(), 2);
+        assert!(policy.allow_http);
+        assert_eq!(policy.allow_ports, [444, 81]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (path, value, says) in [
+            ("egress.nat64_prefixes", "10.0.0.0/8", "IPv6 prefix"),
+            ("egress.nat64_prefixes", "2600:db8::/33", "IPv6 prefix"),
+            ("egress.allow_ports", "0", "not a port"),
+            ("egress.allow_ports", "https", "not a port"),
+            ("egress.deny_cidrs", "10.0.0.1/8", "beyond its prefix"),
+        ] {
+            let (_, problems) = read(&[(path, value)]);
+            let said = problems.unwrap_err();
+            assert!(said.contains(path) && said.contains(says), "{said}");
+        }
+        let (policy, problems) = read(&[]);
+        assert_eq!(problems, Ok(()));
+        assert!(policy.allow_cidrs.is_empty() && !policy.allow_http);
+    }
+}
