@@ -93,8 +93,11 @@ Made by `hooklane reference configuration`; a test holds this page to it.
 const METRICS_HEAD: &str = "\
 # Metrics
 
-Every service serves `/metrics`, `/healthz` and `/readyz` at `metrics.listen`. All series exist from the first scrape,
-and no label has a value that a tenant or an event chooses. Counters of the books: `hooklane_matched_deliveries_total`
+Every service serves `/metrics`, `/healthz` and `/readyz` at `metrics.listen`. All series exist from the first scrape but
+those by partition and by endpoint. Only the latter have labels with values that a tenant chooses: rows for the
+`dispatcher.top_endpoints` with most waiting in a dispatcher, each kept until another endpoint has twice as much waiting, and one
+row (`_other`) for all the rest: the sum of what adds up, the worst of what does not. `hooklane describe endpoint` tells the
+same of any endpoint. Counters of the books: `hooklane_matched_deliveries_total`
 (ingest) = `hooklane_delivered_total` + `hooklane_dead_total` (dispatcher; the reason `expired` is what expired) + what is
 pending; after a crash they differ by what was repeated, and `hooklane books` counts exactly, from the topics.
 

@@ -47,11 +47,26 @@ const USER_AGENT: KeySpec = KeySpec::optional(
      version.",
 );
 
+const TOP_ENDPOINTS: KeySpec = KeySpec::new(
+    "dispatcher.top_endpoints",
+    Kind::Integer,
+    "20",
+    "How many endpoints have metrics of their own, those with most waiting; all others are \
+     counted as one.",
+);
+
 /// The dispatcher's section.
 pub const DISPATCHER: Section = Section {
     name: "dispatcher",
     doc: "Delivery: memory, concurrency, threads.",
-    keys: &[QUEUE_WAIT, SLOTS, MEMORY, WORKERS, USER_AGENT],
+    keys: &[
+        QUEUE_WAIT,
+        SLOTS,
+        MEMORY,
+        WORKERS,
+        USER_AGENT,
+        TOP_ENDPOINTS,
+    ],
 };
 
 /// The dispatcher's settings, read and checked.
@@ -65,6 +80,8 @@ pub struct Config {
     pub memory: usize,
     /// Threads that send.
     pub workers: u16,
+    /// Endpoints with metrics of their own.
+    pub top_endpoints: usize,
     /// Where requests may go.
     pub egress: EgressPolicy,
     /// Sent as `user-agent`; `None` is ours.
@@ -91,6 +108,7 @@ impl Config {
             // Token slots have 24 bits: 3 GiB at 200 B each is below that.
             memory: usize::try_from(keys.bytes(&MEMORY, 1 << 20..=3 << 30)).unwrap_or(1 << 20),
             workers: keys.integer(&WORKERS, 1..=WORKERS_MAX),
+            top_endpoints: keys.integer(&TOP_ENDPOINTS, 0..=200),
             egress: egress::read_policy(keys),
             user_agent: user_agent.and_then(Result::ok),
         };

@@ -22,6 +22,8 @@ mod owner;
 mod recipients;
 mod records;
 mod service;
+#[cfg(test)]
+mod testing;
 mod token;
 mod worker;
 

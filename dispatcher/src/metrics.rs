@@ -1,5 +1,7 @@
 //! The dispatcher's metrics, all registered at start.
 
+pub(crate) mod endpoints;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use hooklane_service::metrics::{
     buckets,
 };
 
+use self::endpoints::EndpointMetrics;
 use crate::config::Config;
 use hooklane_engine::{
     Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side,
@@ -84,6 +87,9 @@ impl EndClass {
     }
 }
 
+/// Why endpoints are disabled.
+const DISABLED: &[&str] = &["gone", "directive", "failing"];
+
 /// The dispatcher's metrics.
 pub(crate) struct Metrics {
     pub(crate) records: Counter,
@@ -107,7 +113,7 @@ pub(crate) struct Metrics {
     dead: By<DeadReason, Counter>,
     retries: Vec<Counter>,
     parked: By<ParkReason, Counter>,
-    disabled: Counter,
+    disabled: Vec<Counter>,
     abandoned: Counter,
     limit_waits: Counter,
     lanes: Gauge,
@@ -120,6 +126,7 @@ pub(crate) struct Metrics {
     endpoints_known: Gauge,
     endpoints_held: Gauge,
     breakers_open: Gauge,
+    pub(crate) endpoints: EndpointMetrics,
     oldest: GaugeF64,
     connections: Gauge,
     connections_idle: Gauge,
@@ -154,6 +161,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         memory: 0,
         workers: 0,
         user_agent: None,
+        top_endpoints: 0,
         egress: hooklane_sender::EgressPolicy::default(),
     };
     Metrics::register(registry, &config).map(drop)
@@ -190,7 +198,7 @@ impl Metrics {
             dead: r.counter_by("hooklane_dead_total", "Deliveries that ended without a 2xx, by reason.", "reason")?,
             retries: r.counter_each("hooklane_retries_total", "Failed attempts written to a delay topic, by rung; the rest of hooklane_attempts_total{outcome=\"retry\"} waits in memory.", "rung", &rung_names())?,
             parked: r.counter_by("hooklane_parked_total", "Deliveries written to a delay topic without an attempt, by reason.", "reason")?,
-            disabled: r.counter("hooklane_endpoints_disabled_total", "Endpoints disabled: by their receivers (410, webhook-delivery: disable) or for failing all the time (disableAfter).")?,
+            disabled: r.counter_each("hooklane_endpoints_disabled_total", "Endpoints disabled, by reason: gone (410), directive (webhook-delivery: disable), failing (nothing but failure for disableAfter).", "reason", DISABLED)?,
             abandoned: r.counter("hooklane_deliveries_abandoned_total", "Deliveries open when their lane was given up at the deadline: the next owner repeats them.")?,
             limit_waits: r.counter("hooklane_rate_limit_waits_total", "Starts that an endpoint's rate limit or hold put off.")?,
             lanes: r.gauge("hooklane_lanes_owned", "Lanes that this process owns.")?,
@@ -202,6 +210,7 @@ impl Metrics {
             endpoints_active: r.gauge("hooklane_endpoints_active", "Endpoints with work or with limits that still bind.")?,
             endpoints_known: r.gauge("hooklane_endpoints_known", "Endpoints known to this process, deleted ones included.")?,
             endpoints_held: r.gauge("hooklane_endpoints_held", "Endpoints held at their own word (429, Retry-After).")?,
+            endpoints: EndpointMetrics::register(r, config.top_endpoints, usize::from(config.workers))?,
             breakers_open: r.gauge("hooklane_breakers_open", "Endpoints whose breaker is open or half-open.")?,
             oldest: r.gauge_f64("hooklane_oldest_open_seconds", "Age of the oldest record read and not settled. Alert above queue_wait + timeout + 5 s.")?,
             connections: r.gauge("hooklane_connections_open", "Connections to receivers, idle ones included.")?,
@@ -244,7 +253,10 @@ impl Metrics {
                 }
             },
             Action::Bury(order) if !order.without_bytes => self.dead.get(order.reason).inc(),
-            Action::Disable(_) => self.disabled.inc(),
+            Action::Disable(order) => {
+                let at = DISABLED.iter().position(|reason| *reason == order.reason);
+                at.into_iter().for_each(|at| self.disabled[at].inc());
+            }
             Action::Bury(_) | Action::Send(_) | Action::Health(_) | Action::Released { .. } => {}
         }
     }

@@ -212,10 +212,12 @@ impl Outbox {
         self.send(&record(&self.topics.dead, key, value, &headers), token)
     }
 
-    pub(crate) fn status(&self, key: &str, value: &[u8], token: usize) -> Result<(), Full> {
+    /// Without a value it deletes what stands under the key.
+    pub(crate) fn status(&self, key: &str, value: Option<&[u8]>, token: usize) -> Result<(), Full> {
         let status = Outgoing {
             partition: Some(0),
-            ..record(&self.topics.status, key, value, &[])
+            value,
+            ..record(&self.topics.status, key, &[], &[])
         };
         self.send(&status, token)
     }

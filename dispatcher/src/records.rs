@@ -1,6 +1,6 @@
 //! The records a dispatcher writes, as bytes.
 
-use hooklane_model::catalog::{Disabled, EndpointStatus};
+use hooklane_model::catalog::{Disabled, EndpointStatus, Snapshot};
 use hooklane_model::label::LabelValue;
 use hooklane_model::record::{AttemptRecord, DeadNote, PoisonNote};
 use hooklane_model::time::UnixMillis;
@@ -119,6 +119,11 @@ pub(crate) fn disabled(order: &DisableOrder, now: UnixMillis) -> Vec<u8> {
 /// The value of an endpoint's health record.
 pub(crate) fn health(order: &HealthOrder) -> Vec<u8> {
     serde_json::to_vec(&order.health.to_json()).expect("a JSON value always serialises")
+}
+
+/// The value of an endpoint's snapshot.
+pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<u8> {
+    serde_json::to_vec(&snapshot.to_json()).expect("a JSON value always serialises")
 }
 
 /// The note of a poison record that stood at an offset of a lane.

@@ -8,6 +8,8 @@
 
 mod inbox;
 mod log;
+mod look;
+mod snapshots;
 mod stores;
 
 use std::cell::RefCell;
@@ -24,6 +26,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
+use self::look::Look;
+use self::snapshots::Snapshots;
 use self::stores::Stores;
 use crate::attempt::{Attempts, invalid};
 use crate::metrics::Metrics;
@@ -76,6 +80,8 @@ pub(crate) struct Worker {
     recipients: Recipients,
     finished: Rc<Finished>,
     stores: Stores,
+    snapshots: Snapshots,
+    look: Look,
     actions: Vec<Action>,
     pending: VecDeque<Event>,
     reports: Vec<(About, Result<(), hooklane_engine::StoreError>)>,
@@ -88,6 +94,8 @@ impl Worker {
         let stores = Stores::new(parts.index, parts.outbox.clone(), parts.metrics.clone());
         let core = Core::new(parts.limits.clone(), parts.seed);
         Self {
+            snapshots: Snapshots::new(parts.lanes),
+            look: Look::new(parts.metrics.endpoints.sum()),
             parts,
             core,
             attempts: Rc::new(attempts),
@@ -166,10 +174,13 @@ impl Worker {
             }
             ToWorker::Assigned { lane, epoch, next } => {
                 self.stores.lane_assigned(lane);
+                self.snapshots
+                    .claimed(lane, self.attempts.clocks.wall.now());
                 self.pending
                     .push_back(Event::LaneAssigned { lane, epoch, next });
             }
             ToWorker::Revoked { lane, deadline } => {
+                self.snapshots.let_go(lane);
                 self.pending
                     .push_back(Event::LaneRevoked { lane, deadline });
             }
@@ -183,7 +194,8 @@ impl Worker {
         }
     }
 
-    /// The changes that concern endpoints of this worker's lanes.
+    /// The changes that concern endpoints of this worker's lanes and that
+    /// something may be decided by: a snapshot is not among them.
     fn mine(&mut self, changes: &[Change]) -> Arc<Vec<Change>> {
         let parts = &self.parts;
         let of = |uid| lane_of(uid, parts.lanes).0 % parts.workers == parts.index;
@@ -193,6 +205,12 @@ impl Worker {
                 Change::Endpoint(endpoint) => of(endpoint.uid()),
                 Change::EndpointGone(uid) | Change::StatusGone(uid) => of(*uid),
                 Change::Status(uid, _) => of(*uid),
+                Change::Snapshot(uid, stands) => {
+                    if of(*uid) {
+                        self.snapshots.seen(*uid, *stands);
+                    }
+                    false
+                }
                 Change::Source(_) | Change::SourceGone(_) => false,
                 Change::Subscription(_) | Change::SubscriptionGone(_) => false,
             })
@@ -252,6 +270,7 @@ impl Worker {
         }
         self.core.step(now, Event::Time, &mut self.actions);
         self.act(now);
+        self.look(now);
         self.stores.send(now);
     }
 

@@ -74,6 +74,7 @@ impl View {
             Change::StatusGone(uid) => {
                 self.statuses.remove(&uid);
             }
+            Change::Snapshot(..) => {}
         }
         false
     }

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hooklane_model::catalog::Health;
+use hooklane_model::catalog::{Health, Snapshot};
 use hooklane_model::envelope::{DecodeError, Envelope};
+use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
 use hooklane_model::time::UnixMillis;
 
@@ -33,6 +34,11 @@ type Place = (Lane, Epoch, i64);
 /// A record to be written.
 enum Store {
     Action(Action),
+    /// A record of the status topic that is for people.
+    Snapshot {
+        key: String,
+        value: Option<Vec<u8>>,
+    },
     Attempts(Batch),
     Poison {
         number: u32,
@@ -47,7 +53,8 @@ pub(super) struct Stores {
     outbox: Outbox,
     metrics: Arc<Metrics>,
     /// What is to be written, in order. Bounded by the deliveries in memory:
-    /// at most two records each, and one per poison record read.
+    /// at most two records each, one per poison record read, and what a look
+    /// at the endpoints wrote.
     waiting: VecDeque<Store>,
     log: AttemptsLog,
     poison: HashMap<u32, Place>,
@@ -147,6 +154,14 @@ impl Stores {
         }
     }
 
+    /// Takes what people are to know of an endpoint; `None` deletes it.
+    pub(super) fn push_snapshot(&mut self, endpoint: EndpointUid, snapshot: Option<&Snapshot>) {
+        self.waiting.push_back(Store::Snapshot {
+            key: Snapshot::key(endpoint),
+            value: snapshot.map(records::snapshot),
+        });
+    }
+
     /// Sends what waits, as far as the client has room; of the attempts log
     /// what is old enough.
     pub(super) fn send(&mut self, now: Now) {
@@ -196,6 +211,10 @@ impl Stores {
                 self.outbox
                     .attempts(batch.partition(), batch.value(), token(about))
             }
+            Store::Snapshot { key, value } => {
+                self.outbox
+                    .status(key, value.as_deref(), token(About::Nobody))
+            }
             Store::Action(Action::Delay(order)) => {
                 let about = About::Delay(order.work);
                 let key = order.target.endpoint.to_string();
@@ -215,13 +234,16 @@ impl Stores {
             }
             Store::Action(Action::Disable(order)) => {
                 let key = order.endpoint.uid().to_string();
-                self.outbox
-                    .status(&key, &records::disabled(order, now), token(About::Nobody))
+                self.outbox.status(
+                    &key,
+                    Some(&records::disabled(order, now)),
+                    token(About::Nobody),
+                )
             }
             Store::Action(Action::Health(order)) => {
                 let key = Health::key(order.endpoint);
                 self.outbox
-                    .status(&key, &records::health(order), token(About::Nobody))
+                    .status(&key, Some(&records::health(order)), token(About::Nobody))
             }
             // The worker keeps these to itself, or they are in the log.
             Store::Action(Action::Send(_) | Action::Attempted(_) | Action::Released { .. }) => {

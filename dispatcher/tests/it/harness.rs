@@ -17,11 +17,12 @@ use hooklane_kafka::settings::{ClientSettings, Profile};
 use hooklane_kafka::topics::{
     SOURCE_RECORD_BYTES, TopicCheck, TopicPlan, internal_topics, record_bytes_max,
 };
+use hooklane_model::catalog::Snapshot;
 use hooklane_model::envelope::{Chunk, Envelope, EventHead, Origin, SourcePosition, Target};
 use hooklane_model::id::{DeliveryId, EndpointUid, SubscriptionUid};
 use hooklane_model::lane::{Lane, lane_of};
-use hooklane_model::plan::{self, Given};
-use hooklane_model::resource::parse_yaml;
+use hooklane_model::plan::{self, Given, Victim};
+use hooklane_model::resource::{Kind, ResourceKey, parse_yaml};
 use hooklane_model::time::{Clock, UnixMillis};
 use hooklane_model::topic::TopicNames;
 use hooklane_service::clock::SystemClock;
@@ -94,6 +95,29 @@ impl Harness {
     /// The lane of a path's endpoint.
     pub(crate) fn lane(&self, path: &str) -> Lane {
         lane_of(self.endpoints[path], LANES)
+    }
+
+    /// Key of a path's endpoint in the status topic.
+    pub(crate) fn snapshot_key(&self, path: &str) -> String {
+        Snapshot::key(self.endpoints[path])
+    }
+
+    /// Deletes a path's endpoint.
+    pub(crate) fn delete(&self, path: &str) {
+        let mut writer = ConfigWriter::open(&self.settings, &self.names, DEADLINE).unwrap();
+        let victim = Victim::named(ResourceKey {
+            kind: Kind::Endpoint,
+            tenant: "t".to_owned(),
+            name: path.trim_start_matches('/').to_owned(),
+        });
+        let mut given = Given {
+            now: SystemClock.now(),
+            topic_prefix: self.names.prefix(),
+            start_offsets: &BTreeMap::new(),
+            new_uid: &mut || unreachable!("nothing is made"),
+        };
+        let plan = plan::delete(writer.catalog(), &[victim], &mut given).unwrap();
+        write(&mut writer, plan);
     }
 
     /// The lanes of two paths; the harness chose uids for which they differ.
@@ -313,15 +337,19 @@ fn apply(
         new_uid: &mut new_uid,
     };
     let plan = plan::apply(writer.catalog(), documents, &mut given).unwrap();
-    let writes: Vec<_> = plan
-        .writes
-        .into_iter()
-        .map(|(key, value)| (key.into_bytes(), value))
-        .collect();
-    writer.write(&writes).unwrap();
     let uid_of = |change: &plan::PlannedChange| {
         let meta = change.document.manifest.meta();
         (format!("/{}", meta.name), EndpointUid(meta.uid))
     };
-    plan.changes.iter().map(uid_of).collect()
+    let uids = plan.changes.iter().map(uid_of).collect();
+    write(&mut writer, plan);
+    uids
+}
+
+fn write(writer: &mut ConfigWriter, plan: plan::Plan) {
+    let writes = plan.writes.into_iter();
+    let writes: Vec<_> = writes
+        .map(|(key, value)| (key.into_bytes(), value))
+        .collect();
+    writer.write(&writes).unwrap();
 }

@@ -10,9 +10,10 @@ mod harness;
 
 use std::time::Duration;
 
+use hooklane_model::catalog::Snapshot;
 use hooklane_model::envelope::SCHEMA_VERSION;
 use hooklane_model::record::NOTE_HEADER;
-use hooklane_test_support::{Answer, Script};
+use hooklane_test_support::{Answer, Script, wait_for};
 use serde_json::{Value, json};
 
 use harness::{DEADLINE, Harness};
@@ -191,5 +192,42 @@ fn gone_disables_the_endpoint() {
     assert!(reasons.contains(&json!("gone")), "{reasons:?}");
     assert!(reasons.contains(&json!("endpoint_disabled")), "{reasons:?}");
     assert_eq!(h.receiver.count("/gone"), 1);
+    h.stop();
+}
+
+/// Goal: what keeps an endpoint is shown while it does, under a key of its
+/// own, and is gone with the endpoint. Method: a receiver that asks for an
+/// hour, and then the endpoint's end.
+#[test]
+fn a_held_endpoint_has_a_snapshot_until_it_is_deleted() {
+    let h = Harness::start(&["/busy"]);
+    let wait = Answer::status(429).header("retry-after", "3600");
+    h.receiver.script("/busy", Script::always(wait));
+    h.produce(b"{}", &["/busy"], 1);
+    let status = h.names.status();
+    let key = h.snapshot_key("/busy");
+    let last = |what: &str, good: &dyn Fn(Option<&[u8]>) -> bool| {
+        wait_for(what, DEADLINE, || {
+            let records = h.scan(&status).into_iter();
+            let ours = records.filter(|r| r.key.as_deref() == Some(key.as_bytes()));
+            let last = ours.last()?.value;
+            good(last.as_deref()).then_some(last)
+        })
+        .unwrap()
+    };
+    let value = last("a snapshot", &|value| value.is_some()).unwrap();
+    let snapshot = Snapshot::from_json(&value).unwrap();
+    assert_eq!(snapshot.observed_generation, 1);
+    assert_eq!(
+        (&*snapshot.breaker, snapshot.failing_since),
+        ("closed", None)
+    );
+    assert_eq!((snapshot.waiting(), snapshot.parked), (1, 1));
+    let held = snapshot.held_until.unwrap().since(snapshot.as_of.unwrap());
+    assert!(held > Duration::from_secs(3_000), "{held:?}");
+    h.wait_metric("hooklane_endpoint_waiting_deliveries", 1.0);
+    h.delete("/busy");
+    last("a tombstone", &|value| value.is_none());
+    h.wait_metric("hooklane_endpoint_waiting_deliveries", 0.0);
     h.stop();
 }

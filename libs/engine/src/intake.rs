@@ -277,6 +277,7 @@ impl Core {
                 }
                 Change::Source(_) | Change::SourceGone(_) => {}
                 Change::Subscription(_) | Change::SubscriptionGone(_) => {}
+                Change::Snapshot(..) => {}
             }
         }
         self.place_waiting(now, out);

@@ -1,5 +1,6 @@
 //! What a person may ask of an endpoint: what waits, for what, for how long.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct EndpointView {
     pub held_until: Option<UnixMillis>,
     /// Whether it is called at all.
     pub breaker: BreakerState,
+    /// When an open breaker lets the next probe go.
+    pub next_probe: Option<UnixMillis>,
     /// Since when it has done nothing but fail.
     pub failing_since: Option<UnixMillis>,
 }
@@ -59,11 +62,23 @@ impl EndpointView {
 }
 
 impl Core {
-    /// Every endpoint that has work or that something binds. One that is not
-    /// among them has, as far as this process knows, nothing waiting.
-    pub fn views(&self, now: Now) -> impl Iterator<Item = EndpointView> + '_ {
-        let endpoints = self.endpoints.iter();
-        endpoints.map(move |(_, endpoint)| self.view(now, endpoint))
+    /// Every endpoint in some of the slots that has work or that something
+    /// binds. One that is in no slot has, as far as this process knows,
+    /// nothing waiting; a deleted one is nobody's to ask about.
+    ///
+    /// By slots, so that a caller can look at many endpoints a few at a time.
+    /// An endpoint keeps its slot as long as it is there.
+    pub fn views(&self, now: Now, slots: Range<usize>) -> impl Iterator<Item = EndpointView> + '_ {
+        let slots = slots.start..slots.end.min(self.slots());
+        let endpoints = slots.filter_map(|slot| self.endpoints.get(slot));
+        let there =
+            endpoints.filter(|state| !matches!(self.known.get(&state.uid), Some(Known::Deleted)));
+        there.map(move |state| self.view(now, state))
+    }
+
+    /// How many slots there are for endpoints, empty ones included.
+    pub fn slots(&self) -> usize {
+        self.endpoints.capacity()
     }
 
     fn view(&self, now: Now, state: &EndpointState) -> EndpointView {
@@ -108,6 +123,7 @@ impl Core {
             will_expire_at: first_to_expire(by_age, (from, starts), max_age),
             held_until,
             breaker: state.breaker.state(now.mono),
+            next_probe: state.breaker.open_until(now.mono).map(|at| now.wall_at(at)),
             failing_since: self.failing_since(&state.spec),
         }
     }

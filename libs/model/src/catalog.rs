@@ -5,6 +5,7 @@
 //! the problem is reported. Names are for people; everything here that a
 //! delivery needs is found by uid.
 
+mod snapshot;
 mod status;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use snapshot::Snapshot;
 use status::StatusKey;
 pub use status::{Disabled, EndpointStatus, Health};
 
@@ -46,6 +48,10 @@ pub enum Change {
     Status(EndpointUid, Arc<EndpointStatus>),
     /// Nothing is known about the endpoint any more.
     StatusGone(EndpointUid),
+    /// Whether a [`Snapshot`] of the endpoint stands in the status topic. What
+    /// it says is for people; its owner must know that it is there, or nobody
+    /// would delete what a former owner wrote.
+    Snapshot(EndpointUid, bool),
 }
 
 /// What applying one record came to.
@@ -79,6 +85,9 @@ pub struct Catalog {
     by_key: HashMap<ResourceKey, Stored>,
     endpoints: HashMap<EndpointUid, Arc<Endpoint>>,
     statuses: HashMap<EndpointUid, Arc<EndpointStatus>>,
+    /// What it says is read only where people look at it. Bounded by the
+    /// endpoints that have something to say.
+    snapshots: HashMap<EndpointUid, Option<Arc<Snapshot>>>,
     stamp: ConfigStamp,
     keep_documents: bool,
 }
@@ -225,6 +234,7 @@ impl Catalog {
         let (uid, applied) = match StatusKey::parse(key) {
             Some(StatusKey::Verdict(uid)) => (uid, self.apply_verdict(uid, value)),
             Some(StatusKey::Health(uid)) => (uid, self.apply_health(uid, value)),
+            Some(StatusKey::Snapshot(uid)) => return self.apply_snapshot(key, uid, value),
             Some(StatusKey::Other(uid, part)) => {
                 let note = Problem {
                     path: uid.to_string(),
@@ -258,6 +268,25 @@ impl Catalog {
             }
             Err(reason) => Applied::problem(key, reason),
         }
+    }
+
+    fn apply_snapshot(&mut self, key: &[u8], uid: EndpointUid, value: Option<&[u8]>) -> Applied {
+        let changes = vec![Change::Snapshot(uid, value.is_some())];
+        let mut applied = Applied {
+            changes,
+            ..Applied::default()
+        };
+        let Some(value) = value else {
+            self.snapshots.remove(&uid);
+            return applied;
+        };
+        let read = self.keep_documents.then(|| Snapshot::from_json(value));
+        let read = read.transpose().unwrap_or_else(|reason| {
+            applied.problems = Applied::problem(key, reason).problems;
+            None
+        });
+        self.snapshots.insert(uid, read.map(Arc::new));
+        applied
     }
 
     /// The status with a new verdict; `None` when there was nothing to take
@@ -315,7 +344,15 @@ impl Catalog {
             .statuses
             .iter()
             .map(|(uid, s)| Change::Status(*uid, s.clone()));
-        deleted.chain(set).chain(statuses).collect()
+        let snapshots = self
+            .snapshots
+            .keys()
+            .map(|uid| Change::Snapshot(*uid, true));
+        deleted
+            .chain(set)
+            .chain(statuses)
+            .chain(snapshots)
+            .collect()
     }
 
     /// How far the config topic was applied.
@@ -335,6 +372,13 @@ impl Catalog {
     #[must_use]
     pub fn status(&self, uid: EndpointUid) -> Option<&Arc<EndpointStatus>> {
         self.statuses.get(&uid)
+    }
+
+    /// What its owner saw of an endpoint lately; only in a catalog made
+    /// [`Catalog::with_documents`].
+    #[must_use]
+    pub fn snapshot(&self, uid: EndpointUid) -> Option<&Arc<Snapshot>> {
+        self.snapshots.get(&uid)?.as_ref()
     }
 
     /// A live resource's uid and generation by name.

@@ -105,7 +105,7 @@ impl Bench {
 
     /// What is said of the only endpoint with work.
     pub(super) fn view(&self, millis: u64) -> EndpointView {
-        let mut views = self.core.views(at(millis));
+        let mut views = self.core.views(at(millis), 0..usize::MAX);
         let view = views.next().expect("an endpoint with work");
         assert!(views.next().is_none());
         view

@@ -60,6 +60,33 @@ fn a_backlog_is_counted_where_it_waits_and_its_end_is_foreseen() {
     assert!(seen >= view.in_memory);
 }
 
+/// Goal: slots leave nobody out and show nobody twice; a deleted endpoint is
+/// not shown, whatever still waits for it.
+#[test]
+fn every_endpoint_is_in_one_slot_until_it_is_deleted() {
+    let mut bench = Bench::new(spec());
+    let others = (2..=9).map(|uid| Change::Endpoint(endpoint(uid, 1, spec())));
+    bench.configure(0, others.collect());
+    for uid in 1..=9 {
+        bench.read(0, vec![target(uid, uid)]);
+    }
+    let slots = bench.core.slots();
+    let seen = |bench: &Bench, parts: &[std::ops::Range<usize>]| {
+        let views = parts.iter().flat_map(|part| {
+            let views = bench.core.views(at(1), part.clone());
+            views.map(|view| view.endpoint.uid().0)
+        });
+        let mut seen: Vec<u128> = views.collect();
+        seen.sort_unstable();
+        seen
+    };
+    let parts = [0..4, 4..5, 5..slots, slots..slots + 7];
+    assert_eq!(seen(&bench, &parts), (1..=9).collect::<Vec<_>>());
+    bench.configure(1, vec![Change::EndpointGone(EndpointUid(4))]);
+    assert!(!seen(&bench, &parts).contains(&4));
+    assert_eq!(seen(&bench, &parts).len(), 8);
+}
+
 #[test]
 fn what_failed_is_counted_on_its_rung_until_it_comes_back() {
     let mut bench = Bench::new(spec());

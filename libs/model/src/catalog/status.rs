@@ -4,7 +4,7 @@
 //! for different reasons: the verdict (`disabled`) under the endpoint's uid,
 //! once, and its health under `<uid>/health`, again and again. Whoever writes
 //! health, a process that lost its lanes long ago included, cannot take a
-//! verdict away.
+//! verdict away. A third, [`super::Snapshot`], is for people only.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +62,7 @@ pub struct Health {
 pub(super) enum StatusKey<'a> {
     Verdict(EndpointUid),
     Health(EndpointUid),
+    Snapshot(EndpointUid),
     /// Of a newer release.
     Other(EndpointUid, &'a str),
 }
@@ -76,6 +77,7 @@ impl<'a> StatusKey<'a> {
         Some(match part {
             None => Self::Verdict(uid),
             Some("health") => Self::Health(uid),
+            Some("snapshot") => Self::Snapshot(uid),
             Some(other) => Self::Other(uid, other),
         })
     }
@@ -153,13 +155,13 @@ fn no_generation(generation: &u64) -> bool {
 }
 
 /// Times as RFC 3339, like everywhere in records that people read.
-mod rfc3339 {
+pub(super) mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::time::UnixMillis;
 
     #[allow(clippy::ref_option, reason = "serde asks for a reference")]
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         at: &Option<UnixMillis>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -169,7 +171,7 @@ mod rfc3339 {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<UnixMillis>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else {

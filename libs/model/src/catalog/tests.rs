@@ -29,6 +29,7 @@ fn names(applied: &Applied) -> Vec<&'static str> {
         Change::Subscription(_) => "subscription",
         Change::SubscriptionGone(_) => "subscription gone",
         Change::Status(..) => "status",
+        Change::Snapshot(..) => "snapshot",
         Change::StatusGone(_) => "status gone",
     };
     applied.changes.iter().map(name).collect()
@@ -171,6 +172,14 @@ fn health_never_wipes_a_verdict() {
         names(&catalog.apply_status(key.as_bytes(), None)),
         ["status gone"]
     );
+    // Nor does what is for people.
+    catalog.apply_status(uid.to_string().as_bytes(), Some(verdict));
+    let key = Snapshot::key(uid);
+    for value in [Some(&b"{}"[..]), None] {
+        let applied = catalog.apply_status(key.as_bytes(), value);
+        assert_eq!(names(&applied), ["snapshot"]);
+        assert!(catalog.status(uid).unwrap().disabled_for(3).is_some());
+    }
     // A key of a newer release is passed over.
     let applied = catalog.apply_status(format!("{uid}/view").as_bytes(), Some(b"{}"));
     assert!(applied.problems.is_empty() && applied.changes.is_empty());

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::doc::FamilyDoc;
 use super::handle::{Counter, Gauge, GaugeF64, Histogram};
+use super::keyed::KeyedGauges;
 use super::label::{By, By2, LabelValue};
 use super::partition::PartitionGauges;
 use super::process::ProcessMetrics;
@@ -265,6 +266,22 @@ impl Registry {
         let vec = prometheus::GaugeVec::new(Opts::new(name, help), &labels);
         let vec = self.register(vec, (name, "gauge"), &labels)?;
         Ok(PartitionGauges::new(vec))
+    }
+
+    /// A gauge by names that tenants choose, at most `rows_max` at a time.
+    ///
+    /// # Errors
+    /// As for [`Registry::counter`].
+    pub fn keyed_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        rows_max: usize,
+    ) -> Result<KeyedGauges, MetricsError> {
+        let vec = prometheus::GaugeVec::new(Opts::new(name, help), labels);
+        let vec = self.register(vec, (name, "gauge"), labels)?;
+        Ok(KeyedGauges::new(vec, rows_max))
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

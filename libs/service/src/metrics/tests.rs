@@ -257,3 +257,34 @@ fn buckets_rise_and_are_few() {
         assert!(list.is_sorted() && list.len() <= 16, "{list:?}");
     }
 }
+
+#[test]
+fn keyed_gauges_export_the_rows_given_last_and_no_more_than_their_bound() {
+    let registry = Registry::new("test");
+    let gauges = registry
+        .keyed_gauges("hooklane_waiting", "Waiting.", &["tenant", "endpoint"], 2)
+        .unwrap();
+    let row = |endpoint: &str, value| (vec!["acme".to_owned(), endpoint.to_owned()], value);
+    let exported = || {
+        let text = registry.render().unwrap();
+        let rows = text
+            .lines()
+            .filter(|line| line.starts_with("hooklane_waiting{"));
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    gauges.replace([row("a", 1.0), row("b", 2.0), row("c", 3.0)]);
+    assert_eq!(
+        exported(),
+        [
+            r#"hooklane_waiting{endpoint="a",tenant="acme"} 1"#,
+            r#"hooklane_waiting{endpoint="b",tenant="acme"} 2"#,
+        ]
+    );
+    gauges.replace([row("b", 5.0)]);
+    assert_eq!(
+        exported(),
+        [r#"hooklane_waiting{endpoint="b",tenant="acme"} 5"#]
+    );
+    gauges.replace([]);
+    assert!(exported().is_empty());
+}
