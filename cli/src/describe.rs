@@ -3,11 +3,14 @@
 use clap::Args;
 use hooklane_model::catalog::Catalog;
 use hooklane_model::plan::spoken;
-use hooklane_model::resource::{Document, Endpoint, Kind, Manifest, ResourceKey};
+use hooklane_model::resource::{Document, EndpointSpec, Kind, Manifest, ResourceKey};
+use hooklane_model::time::Clock;
+use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::condition::Condition;
 use crate::error::CliError;
-use crate::get::{event_types, state, with_status};
+use crate::get::{event_types, rate, with_status};
 use crate::kind::{key_of, missing, parse_kind};
 use crate::output::OneFormat;
 use crate::{Io, exit, output, store};
@@ -32,7 +35,12 @@ pub struct DescribeArgs {
 ///
 /// # Errors
 /// When there is no such resource; when Kafka fails.
-pub fn run(cluster: &Cluster, args: &DescribeArgs, io: &mut Io<'_>) -> Result<u8, CliError> {
+pub fn run(
+    cluster: &Cluster,
+    args: &DescribeArgs,
+    clock: &dyn Clock,
+    io: &mut Io<'_>,
+) -> Result<u8, CliError> {
     let key = key_of(args.kind, &args.name, args.tenant.as_deref())?;
     let stored = store::load(cluster)?;
     stored.warn(io);
@@ -40,7 +48,7 @@ pub fn run(cluster: &Cluster, args: &DescribeArgs, io: &mut Io<'_>) -> Result<u8
     let document = catalog.document(&key).filter(|d| !d.deleted);
     let document = document.ok_or_else(|| missing(&key))?;
     let data = || {
-        let mut value = with_status(catalog, document);
+        let mut value = with_status(catalog, document, clock.now());
         if key.kind != Kind::Subscription {
             let names = referrers(catalog, &key).map(|(name, _)| name);
             value["subscriptions"] = names.collect();
@@ -52,7 +60,8 @@ pub fn run(cluster: &Cluster, args: &DescribeArgs, io: &mut Io<'_>) -> Result<u8
     }
     let mut rows = head(&key, document);
     if let Manifest::Endpoint(endpoint) = &document.manifest {
-        rows.push(("State", state_line(catalog, endpoint)));
+        let condition = Condition::of(catalog, endpoint, clock.now());
+        rows.extend(condition.rows(limit(&endpoint.spec, &document.spec)));
     }
     for (name, value) in rows {
         writeln!(io.out, "{:<13}{value}", format!("{name}:"))?;
@@ -94,27 +103,15 @@ fn head(key: &ResourceKey, document: &Document) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// The state of an endpoint, and what is behind it.
-fn state_line(catalog: &Catalog, endpoint: &Endpoint) -> String {
-    let (word, disabled) = state(catalog, endpoint);
-    if let Some(disabled) = disabled {
-        let why = match disabled.reason.as_str() {
-            "gone" => "the receiver answered 410 Gone",
-            "directive" => "the receiver answered `webhook-delivery: disable`",
-            other => other,
-        };
-        return format!(
-            "{word} since {}: {why}; `hooklane resume`, or a change of the spec, enables it again",
-            disabled.at
-        );
-    }
-    let status = catalog.status(endpoint.uid());
-    match status.filter(|s| s.disabled.is_some()) {
-        Some(old) => format!(
-            "{word} (it was disabled at generation {}, which is void now)",
-            old.observed_generation
-        ),
-        None => word.to_owned(),
+/// How fast an endpoint may be called.
+fn limit(spec: &EndpointSpec, written: &Value) -> String {
+    let open = spec.max_concurrency;
+    match &spec.rate_limit {
+        None => format!("{open} requests at a time"),
+        Some(limit) => {
+            let (rate, burst) = (rate(&written["rateLimit"]), limit.burst);
+            format!("{rate}, bursts of {burst}, {open} requests at a time")
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use clap::Args;
-use hooklane_model::catalog::{Catalog, Disabled};
-use hooklane_model::resource::{Document, Endpoint, Kind, Manifest, ResourceKey, TenantRule};
+use hooklane_model::catalog::Catalog;
+use hooklane_model::resource::{Document, Kind, Manifest, ResourceKey, TenantRule};
 use hooklane_model::time::{Clock, UnixMillis};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::condition::Condition;
 use crate::error::CliError;
 use crate::kind::{parse_kind, word};
 use crate::output::{self, Format};
@@ -56,15 +57,15 @@ pub fn run(
         let tenant = of.map_or(String::new(), |tenant| format!("{tenant}/"));
         return Err(CliError::NotFound(format!("{} {tenant}{name}", args.kind)));
     }
-    let catalog = &stored.catalog;
+    let (catalog, now) = (&stored.catalog, clock.now());
     match args.output {
         Format::Table if found.is_empty() => io.say("nothing found"),
-        Format::Table => output::table(io.out, &rows(args.kind, catalog, &found, clock.now()))?,
-        Format::Json => show_json(args, catalog, &found, io)?,
+        Format::Table => output::table(io.out, &rows(args.kind, catalog, &found, now))?,
+        Format::Json => show_json(args, (catalog, now), &found, io)?,
         Format::Yaml => {
             for (i, (_, document)) in found.iter().enumerate() {
                 let separator = if i > 0 { "---\n" } else { "" };
-                let yaml = output::yaml(&with_status(catalog, document))?;
+                let yaml = output::yaml(&with_status(catalog, document, now))?;
                 write!(io.out, "{separator}{yaml}")?;
             }
         }
@@ -87,13 +88,13 @@ fn matches(args: &GetArgs, key: &ResourceKey) -> bool {
 /// One resource asked for by name is an object, everything else a list.
 fn show_json(
     args: &GetArgs,
-    catalog: &Catalog,
+    (catalog, now): (&Catalog, UnixMillis),
     found: &[(&ResourceKey, &Arc<Document>)],
     io: &mut Io<'_>,
 ) -> Result<(), CliError> {
     let mut items: Vec<Value> = found
         .iter()
-        .map(|(_, document)| with_status(catalog, document))
+        .map(|(_, document)| with_status(catalog, document, now))
         .collect();
     let value = match (&args.name, items.len()) {
         (Some(_), 1) => items.remove(0),
@@ -110,29 +111,12 @@ fn short_name(key: &ResourceKey) -> String {
 }
 
 /// The stored document, and for an endpoint what the pipeline found out.
-pub(crate) fn with_status(catalog: &Catalog, document: &Document) -> Value {
+pub(crate) fn with_status(catalog: &Catalog, document: &Document, now: UnixMillis) -> Value {
     let mut value = document.to_json();
     if let Manifest::Endpoint(endpoint) = &document.manifest {
-        let found = catalog.status(endpoint.uid());
-        let mut status = found.map_or_else(|| json!({}), |found| found.to_json());
-        status["state"] = json!(state(catalog, endpoint).0);
-        value["status"] = status;
+        value["status"] = Condition::of(catalog, endpoint, now).to_json();
     }
     value
-}
-
-/// Whether deliveries go to an endpoint, in a word, and why not.
-pub(crate) fn state<'a>(
-    catalog: &'a Catalog,
-    endpoint: &Endpoint,
-) -> (&'static str, Option<&'a Disabled>) {
-    let status = catalog.status(endpoint.uid());
-    let disabled = status.and_then(|s| s.disabled_for(endpoint.meta.generation));
-    match disabled {
-        Some(disabled) => ("disabled", Some(disabled)),
-        None if endpoint.spec.paused => ("paused", None),
-        None => ("active", None),
-    }
 }
 
 fn rows(
@@ -143,7 +127,9 @@ fn rows(
 ) -> Vec<Vec<String>> {
     let heading: &[&str] = match kind {
         Kind::Source => &["NAME", "TOPIC", "FORMAT", "TENANT", "AGE"],
-        Kind::Endpoint => &["TENANT", "NAME", "URL", "RATE", "STATE", "AGE"],
+        Kind::Endpoint => &[
+            "TENANT", "NAME", "URL", "RATE", "STATE", "WAITING", "OLDEST", "AGE",
+        ],
         Kind::Subscription => &[
             "TENANT",
             "NAME",
@@ -157,14 +143,14 @@ fn rows(
     let heading = heading.iter().map(ToString::to_string).collect();
     let mut rows: Vec<Vec<String>> = vec![heading];
     for (_, document) in found {
-        let mut row = row(catalog, document);
+        let mut row = row(catalog, document, now);
         row.push(output::age(now, document.manifest.meta().created_at));
         rows.push(row);
     }
     rows
 }
 
-fn row(catalog: &Catalog, document: &Document) -> Vec<String> {
+fn row(catalog: &Catalog, document: &Document, now: UnixMillis) -> Vec<String> {
     let meta = document.manifest.meta();
     let spec = &document.spec;
     match &document.manifest {
@@ -179,13 +165,19 @@ fn row(catalog: &Catalog, document: &Document) -> Vec<String> {
                 TenantRule::Shared => "shared".to_owned(),
             },
         ],
-        Manifest::Endpoint(endpoint) => vec![
-            meta.tenant.clone(),
-            meta.name.clone(),
-            text(&spec["url"], "-"),
-            rate(&spec["rateLimit"]),
-            state(catalog, endpoint).0.to_owned(),
-        ],
+        Manifest::Endpoint(endpoint) => {
+            let condition = Condition::of(catalog, endpoint, now);
+            let [waiting, oldest] = condition.backlog();
+            vec![
+                meta.tenant.clone(),
+                meta.name.clone(),
+                text(&spec["url"], "-"),
+                rate(&spec["rateLimit"]),
+                condition.cell(),
+                waiting,
+                oldest,
+            ]
+        }
         Manifest::Subscription(subscription) => vec![
             meta.tenant.clone(),
             meta.name.clone(),
@@ -210,7 +202,7 @@ pub(crate) fn event_types(spec: &Value) -> String {
 }
 
 /// A rate limit as a person wrote it.
-fn rate(limit: &Value) -> String {
+pub(crate) fn rate(limit: &Value) -> String {
     let units = [("perSecond", "s"), ("perMinute", "min"), ("perHour", "h")];
     let found = units
         .iter()

@@ -11,6 +11,7 @@ pub mod apply;
 pub mod args;
 pub mod books;
 pub mod cluster;
+mod condition;
 pub mod delete;
 pub mod demo;
 pub mod describe;
@@ -107,7 +108,7 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
         Command::Apply(args) => apply::run(&cluster, &args, clock, io),
         Command::Diff(args) => diff::run(&cluster, &args, clock, io),
         Command::Get(args) => get::run(&cluster, &args, clock, io),
-        Command::Describe(args) => describe::run(&cluster, &args, io),
+        Command::Describe(args) => describe::run(&cluster, &args, clock, io),
         Command::Delete(args) => delete::run(&cluster, &args, clock, io),
         Command::Pause(args) => switch::run(&cluster, &args, Switch::Pause, clock, io),
         Command::Resume(args) => switch::run(&cluster, &args, Switch::Resume, clock, io),

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod books;
+mod condition;
 mod demo;
 
 mod reference;

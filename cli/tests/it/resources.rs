@@ -12,7 +12,7 @@ kind: Source
 metadata: {name: shop}
 spec: {topic: shop.events, tenant: {header: tenant}, startFrom: latest}
 ";
-const ERP: &str = "apiVersion: hooklane/v1
+pub(crate) const ERP: &str = "apiVersion: hooklane/v1
 kind: Endpoint
 metadata: {tenant: acme, name: erp}
 spec: {url: 'https://erp.example/hooks', rateLimit: {perSecond: 50, burst: 100}}
@@ -28,7 +28,7 @@ fn three() -> String {
 }
 
 /// A world with [`three`] applied, and the source's topic.
-fn applied() -> World {
+pub(crate) fn applied() -> World {
     let world = World::new();
     world.broker.create_topic("shop.events", 3).unwrap();
     for partition in [1, 1, 2] {
@@ -42,7 +42,7 @@ fn applied() -> World {
     world
 }
 
-fn json_of(world: &World, args: &[&str]) -> Value {
+pub(crate) fn json_of(world: &World, args: &[&str]) -> Value {
     let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
     serde_json::from_str(&world.run(&args).quiet(0)).unwrap()
 }
@@ -58,8 +58,8 @@ fn what_was_applied_is_shown_and_applied_again_unchanged() {
     );
     assert_eq!(
         world.run(&["get", "ep", "--tenant", "acme"]).quiet(0),
-        "TENANT   NAME   URL                         RATE   STATE    AGE\n\
-         acme     erp    https://erp.example/hooks   50/s   active   5m\n"
+        "TENANT   NAME   URL                         RATE   STATE    WAITING   OLDEST   AGE\n\
+         acme     erp    https://erp.example/hooks   50/s   active   -         -        5m\n"
     );
     assert_eq!(
         world.run(&["get", "sub", "orders", "-A"]).quiet(0),
@@ -271,6 +271,10 @@ fn describe_tells_what_the_pipeline_found_out() {
          Updated:     2026-01-02T03:04:05.000Z\n\
          State:       disabled since 2026-01-02T04:00:00Z: the receiver answered 410 Gone; \
          `hooklane resume`, or a change of the spec, enables it again\n\
+         Hold:        none\n\
+         Breaker:     closed\n\
+         Limit:       50/s, bursts of 100, 8 requests at a time\n\
+         Waiting:     nothing to report: none parked, fewer than 100 in memory\n\
          Spec:\n  rateLimit:\n    burst: 100\n    perSecond: 50\n  url: https://erp.example/hooks\n\
          Subscriptions:\n  Subscription acme/orders: order.*,refund from source shop\n"
     );

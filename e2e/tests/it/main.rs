@@ -14,6 +14,7 @@ mod harness;
 
 mod config;
 mod deliver;
+mod describe;
 mod independent;
 mod isolation;
 mod kill;
