@@ -2,6 +2,7 @@
 
 pub mod egress;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hooklane_kafka::settings::check_properties;
@@ -86,6 +87,8 @@ pub struct Config {
     pub egress: EgressPolicy,
     /// Sent as `user-agent`; `None` is ours.
     pub user_agent: Option<HeaderValue>,
+    /// Name servers; empty are the system's.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 impl Config {
@@ -111,6 +114,7 @@ impl Config {
             top_endpoints: keys.integer(&TOP_ENDPOINTS, 0..=200),
             egress: egress::read_policy(keys),
             user_agent: user_agent.and_then(Result::ok),
+            dns_servers: egress::read_dns_servers(keys),
         };
         if config.slots < u32::from(config.workers) {
             keys.problem(

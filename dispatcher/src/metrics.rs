@@ -163,6 +163,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         user_agent: None,
         top_endpoints: 0,
         egress: hooklane_sender::EgressPolicy::default(),
+        dns_servers: Vec::new(),
     };
     Metrics::register(registry, &config).map(drop)
 }

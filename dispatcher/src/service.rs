@@ -1,5 +1,6 @@
 //! Puts the dispatcher together, runs it and takes it apart.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,8 +17,9 @@ use hooklane_kafka::topics::{
 };
 use hooklane_model::catalog::Change;
 use hooklane_model::topic::TopicNames;
+use hooklane_sender::resolve::{ResolverError, ServersError, system_servers};
 use hooklane_sender::tls::{TlsConfigError, client_config};
-use hooklane_sender::{Sender, SenderConfig, SystemResolver};
+use hooklane_sender::{DnsResolver, DnsTimeouts, Sender, SenderConfig};
 use hooklane_service::lifecycle::Phase;
 use hooklane_service::metrics::MetricsError;
 use hooklane_service::run::ServiceContext;
@@ -59,6 +61,12 @@ pub enum DispatcherError {
     /// There are no root certificates.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsConfigError),
+    /// It is not known which name servers to ask.
+    #[error("names cannot be resolved")]
+    NameServers(#[from] ServersError),
+    /// The resolver refuses its options.
+    #[error("the resolver cannot be made")]
+    Resolver(#[source] ResolverError),
     /// A metric is registered twice.
     #[error("metrics")]
     Metrics(#[from] MetricsError),
@@ -200,7 +208,7 @@ fn start_workers(
     released: &SyncSender<Released>,
 ) -> Result<Workers, DispatcherError> {
     let tls = client_config(&[])?;
-    let resolver = Arc::new(SystemResolver::default());
+    let servers = name_servers(shared.config)?;
     let (mut links, mut threads) = (Vec::new(), Vec::new());
     for index in 0..shared.config.workers {
         let (inbox, arriving) = mpsc::channel(INBOX);
@@ -231,15 +239,18 @@ fn start_workers(
             seed,
             ..defaults
         };
-        let (tls, resolver) = (tls.clone(), resolver.clone());
         let secrets: Arc<dyn SecretSource> = Arc::new(InSpec);
+        let tls = tls.clone();
+        // One a worker: its sockets belong to that worker's runtime.
+        let resolver = DnsResolver::try_new(&servers, DnsTimeouts::default())
+            .map_err(DispatcherError::Resolver)?;
         let (lease, clocks) = (shared.lease.clone(), shared.clocks.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(DispatcherError::Thread)?;
         let work = move || {
-            let sender = Sender::new(sender, tls, resolver);
+            let sender = Sender::new(sender, tls, Arc::new(resolver));
             let attempts = Attempts {
                 sender,
                 lease,
@@ -260,6 +271,16 @@ fn start_workers(
         });
     }
     Ok((links, threads))
+}
+
+fn name_servers(config: &Config) -> Result<Vec<SocketAddr>, DispatcherError> {
+    let servers = if config.dns_servers.is_empty() {
+        system_servers()?
+    } else {
+        config.dns_servers.clone()
+    };
+    tracing::info!(?servers, "name servers");
+    Ok(servers)
 }
 
 /// Reads the configuration whole before the group is joined, and passes every

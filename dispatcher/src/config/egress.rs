@@ -1,6 +1,9 @@
 //! Where requests may go, as configured. A deployment's, never a tenant's.
 
+use std::net::SocketAddr;
+
 use hooklane_sender::EgressPolicy;
+use hooklane_sender::resolve::read_servers;
 use hooklane_service::config::{KeySpec, Keys, Kind, Section};
 use ipnet::{IpNet, Ipv6Net};
 
@@ -35,6 +38,13 @@ const ALLOW_PORTS: KeySpec = KeySpec::optional(
      standard's bad ports) are never called.",
 );
 
+const DNS_SERVERS: KeySpec = KeySpec::optional(
+    "egress.dns_servers",
+    Kind::TextList,
+    "Name servers that endpoints' names are asked of, as address or address:port. Unset: those of \
+     /etc/resolv.conf, read at start. Search domains and hosts files are not used.",
+);
+
 /// Where requests may go.
 pub const EGRESS: Section = Section {
     name: "egress",
@@ -45,6 +55,7 @@ pub const EGRESS: Section = Section {
         NAT64_PREFIXES,
         ALLOW_HTTP,
         ALLOW_PORTS,
+        DNS_SERVERS,
     ],
 };
 
@@ -57,6 +68,17 @@ pub fn read_policy(keys: &mut Keys) -> EgressPolicy {
         allow_http: keys.bool(&ALLOW_HTTP),
         allow_ports: read_ports(keys),
         ..EgressPolicy::default()
+    }
+}
+
+/// Reads which name servers are asked; empty are the system's.
+pub(super) fn read_dns_servers(keys: &mut Keys) -> Vec<SocketAddr> {
+    match read_servers(&keys.string_list(&DNS_SERVERS)) {
+        Ok(servers) => servers,
+        Err(error) => {
+            keys.problem(&DNS_SERVERS, error.to_string());
+            Vec::new()
+        }
     }
 }
 

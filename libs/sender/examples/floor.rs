@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hooklane_sender::{AttemptRequest, Sender, SenderConfig, SystemResolver, tls};
+use hooklane_sender::{AttemptRequest, DnsResolver, DnsTimeouts, Sender, SenderConfig, tls};
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -130,7 +130,10 @@ async fn attempts(sink: SocketAddr, body: &Bytes, each: usize, concurrency: usiz
     let sender = Rc::new(Sender::new(
         config,
         tls,
-        Arc::new(SystemResolver::default()),
+        Arc::new(
+            DnsResolver::try_new(&[], DnsTimeouts::default())
+                .expect("no server is no contradiction"),
+        ),
     ));
     let url = format!("http://{sink}/hooks").parse().expect("is a URL");
     let destination = sender.destination(&url).expect("is allowed");

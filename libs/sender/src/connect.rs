@@ -28,6 +28,10 @@ use crate::io::Stream;
 use crate::report::Protocol;
 use crate::resolve::{Resolve, ResolveError};
 
+/// Addresses of a name that one attempt tries. Each gets a share of the time,
+/// so with more of them none would get enough to answer from far away.
+const DIALS_MAX: usize = 4;
+
 /// Where a destination's connections go.
 #[derive(Clone, Debug)]
 pub(crate) enum Host {
@@ -207,11 +211,12 @@ impl Tcp {
         self.progress.step.store(CONNECTING, Relaxed);
         let since = Instant::now();
         let mut last = TcpError::Timeout(limit);
-        for (at, address) in addresses.iter().enumerate() {
+        let tried = &addresses[..addresses.len().min(DIALS_MAX)];
+        for (at, address) in tried.iter().enumerate() {
             // What is left is shared by the addresses that are left, so that a
             // black hole in front does not use up its neighbours' time.
             let left = deadline.saturating_duration_since(Instant::now());
-            let share = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+            let share = u32::try_from(tried.len() - at).unwrap_or(u32::MAX);
             let until = Instant::now() + left / share;
             match timeout_at(until, self.dial(*address)).await {
                 Ok(Ok(stream)) => {

@@ -36,7 +36,7 @@ pub use payload::Event;
 pub use pool::{CloseReason, Stats};
 pub use recipient::{Delivery, Recipient, RecipientError};
 pub use report::{AttemptReport, DeliveryDirective, Protocol, Response, Timings};
-pub use resolve::{Resolve, SystemResolver};
+pub use resolve::{DnsResolver, DnsTimeouts, Resolve};
 pub use retry_after::RetryAfter;
 pub use sender::{AttemptRequest, Sender};
 pub use signing::{NoValidSecret, Signer, SignerError, ToSign};

@@ -9,6 +9,7 @@
 
 pub mod independent;
 
+mod dns;
 mod http;
 mod kafka;
 mod metrics;
@@ -19,6 +20,7 @@ mod receiver;
 mod wait;
 mod watchdog;
 
+pub use dns::{DnsAnswer, DnsLie, DnsQuestion, DnsServer};
 pub use http::get;
 pub use kafka::{KafkaCluster, shared_cluster};
 pub use metrics::{Sample, Scrape, scrape};

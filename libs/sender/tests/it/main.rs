@@ -6,6 +6,7 @@
 )]
 
 mod corpus;
+mod dns;
 mod egress;
 mod hostile;
 mod http1;
