@@ -1,10 +1,14 @@
 //! One request: what the core ordered, as HTTP, and what came of it.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hooklane_model::time::{Clock, UnixMillis};
-use hooklane_sender::{AttemptReport, Delivery, DeliveryDirective, Recipient, RetryAfter, Sender};
+use hooklane_sender::{
+    AttemptReport, Delivery, DeliveryDirective, Failure, FailureReason, Recipient, RetryAfter,
+    Sender,
+};
 use hooklane_service::clock::Monotonic;
 
 use crate::lease::Lease;
@@ -53,6 +57,9 @@ impl Attempts {
         let destination = recipient.destination();
         let report = self.sender.attempt(destination, request, may_start).await;
         let elapsed = report.timings.total;
+        if let Err(failure) = &report.result {
+            note(failure, order);
+        }
         AttemptResult {
             started_at,
             elapsed,
@@ -74,6 +81,24 @@ pub(crate) fn invalid(reason: &'static str, now: UnixMillis) -> AttemptResult {
     }
 }
 
+/// The one place that still has the cause: for the operator, never for
+/// records. Causes carry addresses, but no URL, header or body.
+fn note(failure: &Failure, order: &SendOrder) {
+    let mut cause = String::new();
+    let mut next = failure.source();
+    while let Some(error) = next {
+        cause.push_str(": ");
+        cause.push_str(&error.to_string());
+        next = error.source();
+    }
+    tracing::debug!(
+        endpoint_id = %order.endpoint.uid(),
+        delivery_id = %order.target.delivery,
+        reason = failure.reason.as_str(),
+        "attempt failed{cause}"
+    );
+}
+
 fn end_of(report: &AttemptReport, now: UnixMillis) -> AttemptEnd {
     match &report.result {
         Ok(response) => AttemptEnd::Response {
@@ -84,9 +109,10 @@ fn end_of(report: &AttemptReport, now: UnixMillis) -> AttemptEnd {
                 DeliveryDirective::Abort => Directive::Abort,
             }),
         },
-        Err(failure) if failure.reason == hooklane_sender::FailureReason::NotStarted => {
-            AttemptEnd::NotStarted
-        }
+        Err(failure) if failure.reason == FailureReason::NotStarted => AttemptEnd::NotStarted,
+        Err(failure) if failure.reason.is_outage_of_ours() => AttemptEnd::Blocked {
+            reason: failure.reason.as_str(),
+        },
         Err(failure) => AttemptEnd::Failed {
             reason: failure.reason.as_str(),
             side: match failure.side() {

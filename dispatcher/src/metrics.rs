@@ -1,6 +1,7 @@
 //! The dispatcher's metrics, all registered at start.
 
 pub(crate) mod endpoints;
+mod failures;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use hooklane_service::metrics::{
 };
 
 use self::endpoints::EndpointMetrics;
+use self::failures::Failures;
 use crate::config::Config;
 use hooklane_engine::{
     Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side,
@@ -106,6 +108,7 @@ pub(crate) struct Metrics {
     pub(crate) lease_seconds: GaugeF64,
     attempts: By<Outcome, Counter>,
     ends: By<EndClass, Counter>,
+    failures: Failures,
     duration: Histogram,
     first_attempt: Histogram,
     queue_wait: Histogram,
@@ -192,6 +195,7 @@ impl Metrics {
             lease_seconds: r.gauge_f64("hooklane_lease_seconds", "How long this process may still start requests without another acked commit.")?,
             attempts: r.counter_by("hooklane_attempts_total", "Attempts by what was decided after them.", "outcome")?,
             ends: r.counter_by("hooklane_attempt_ends_total", "Attempts by status class, or by the side of the failure.", "class")?,
+            failures: Failures::register(r)?,
             duration: r.histogram("hooklane_attempt_duration_seconds", "Attempts from start to the end of the response or the failure.", buckets::ATTEMPT_SECONDS)?,
             first_attempt: r.histogram("hooklane_event_to_first_attempt_seconds", "From ingest's read of the event to the start of a delivery's first attempt.", buckets::EVENT_SECONDS)?,
             queue_wait: r.histogram("hooklane_queue_wait_seconds", "From the read of a delivery's record to the start of its request.", buckets::WAIT_SECONDS)?,
@@ -241,6 +245,7 @@ impl Metrics {
             Action::Attempted(entry) => {
                 self.attempts.get(entry.outcome).inc();
                 self.ends.get(EndClass::of(&entry.result.end)).inc();
+                self.failures.count(&entry.result.end);
                 self.duration.observe_duration(entry.result.elapsed);
                 if entry.outcome == Outcome::Delivered {
                     self.delivered.inc();

@@ -4,17 +4,23 @@ use hooklane_model::catalog::{Disabled, EndpointStatus, Snapshot};
 use hooklane_model::label::LabelValue;
 use hooklane_model::record::{AttemptRecord, DeadNote, PoisonNote};
 use hooklane_model::time::UnixMillis;
+use hooklane_sender::FailureReason;
 
 use hooklane_engine::{
-    AttemptEnd, AttemptEntry, AttemptResult, BuryOrder, DelayOrder, DisableOrder, HealthOrder,
-    OpenEnvelope,
+    AttemptEnd, AttemptEntry, BuryOrder, DelayOrder, DisableOrder, HealthOrder, OpenEnvelope, Side,
 };
 
 /// Appends an entry of the attempts log: one JSON object.
 pub(crate) fn attempt(entry: &AttemptEntry, into: &mut Vec<u8>) {
     let event = &entry.envelope.envelope.event;
     let meta = &entry.endpoint.meta;
-    let (status, failure, side) = ended(&entry.result.end);
+    let Ended {
+        status,
+        failure,
+        side,
+        hides_time,
+    } = ended(&entry.result.end);
+    let elapsed = entry.result.elapsed.as_millis();
     let next_due = entry.next_due.map(UnixMillis::text);
     let record = AttemptRecord {
         delivery: &entry.target.delivery.text(),
@@ -27,7 +33,11 @@ pub(crate) fn attempt(entry: &AttemptEntry, into: &mut Vec<u8>) {
         event_type: &event.event_type,
         attempt: entry.target.attempt,
         started_at: &entry.result.started_at.text(),
-        duration_ms: u64::try_from(entry.result.elapsed.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: if hides_time {
+            0
+        } else {
+            u64::try_from(elapsed).unwrap_or(u64::MAX)
+        },
         outcome: entry.outcome.as_str(),
         status,
         failure,
@@ -37,12 +47,44 @@ pub(crate) fn attempt(entry: &AttemptEntry, into: &mut Vec<u8>) {
     serde_json::to_writer(into, &record).expect("strings and numbers always serialise");
 }
 
-fn ended(end: &AttemptEnd) -> (Option<u16>, Option<&'static str>, Option<&'static str>) {
+/// An attempt's end as tenants may read it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ended {
+    status: Option<u16>,
+    failure: Option<&'static str>,
+    side: Option<&'static str>,
+    hides_time: bool,
+}
+
+fn ended(end: &AttemptEnd) -> Ended {
+    let ours = |failure| Ended {
+        failure: Some(failure),
+        side: Some(Side::Us.as_str()),
+        ..Ended::default()
+    };
     match end {
-        AttemptEnd::Response { status, .. } => (Some(*status), None, None),
-        AttemptEnd::Failed { reason, side } => (None, Some(*reason), Some(side.as_str())),
-        AttemptEnd::NotStarted => (None, Some("not_started"), Some("us")),
-        AttemptEnd::Blocked { reason } => (None, Some(*reason), Some("us")),
+        AttemptEnd::Response { status, .. } => Ended {
+            status: Some(*status),
+            ..Ended::default()
+        },
+        AttemptEnd::NotStarted => ours("not_started"),
+        AttemptEnd::Blocked { reason } => ours(reason),
+        AttemptEnd::Failed { reason, side } => match FailureReason::named(reason) {
+            Some(known) => {
+                let shown = known.shown();
+                Ended {
+                    status: None,
+                    failure: Some(shown.reason),
+                    side: Some(shown.side.as_str()),
+                    hides_time: shown.hides_time,
+                }
+            }
+            None => Ended {
+                failure: Some(reason),
+                side: Some(side.as_str()),
+                ..Ended::default()
+            },
+        },
     }
 }
 
@@ -60,7 +102,8 @@ pub(crate) fn dead_note(order: &BuryOrder, now: UnixMillis) -> Vec<u8> {
     let OpenEnvelope { envelope, payload } = &*order.envelope;
     let event = &envelope.event;
     let position = &envelope.position;
-    let (status, failure) = last(order.last.as_ref());
+    let last = order.last.as_ref().map(|result| ended(&result.end));
+    let last = last.unwrap_or_default();
     let reason = if order.without_bytes {
         format!(
             "{} ({} bytes left out)",
@@ -89,18 +132,11 @@ pub(crate) fn dead_note(order: &BuryOrder, now: UnixMillis) -> Vec<u8> {
         attempts: order.target.attempt,
         first_seen: envelope.first_seen.to_rfc3339(),
         ended_at: now.to_rfc3339(),
-        last_status: status,
-        last_failure: failure,
+        last_status: last.status,
+        last_failure: last.failure.map(str::to_owned),
+        last_side: last.side.map(str::to_owned),
     };
     serde_json::to_vec(&note).expect("strings and numbers always serialise")
-}
-
-fn last(result: Option<&AttemptResult>) -> (Option<u16>, Option<String>) {
-    let Some(result) = result else {
-        return (None, None);
-    };
-    let (status, failure, _) = ended(&result.end);
-    (status, failure.map(str::to_owned))
 }
 
 /// The value of a status record that disables an endpoint.
@@ -164,4 +200,31 @@ pub(crate) fn lost_note(
 
 fn note(note: PoisonNote) -> Vec<u8> {
     serde_json::to_vec(&note).expect("strings and numbers always serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(reason: &'static str, side: Side) -> Ended {
+        ended(&AttemptEnd::Failed { reason, side })
+    }
+
+    #[test]
+    fn a_tenant_cannot_tell_refused_from_silent_and_forbidden() {
+        let forbidden = failed("forbidden_address", Side::Receiver);
+        assert!(forbidden.hides_time);
+        for (reason, side) in [
+            ("connect_refused", Side::Receiver),
+            ("connect_timeout", Side::Network),
+            ("connect", Side::Network),
+            ("dns_internal", Side::Network),
+        ] {
+            assert_eq!(failed(reason, side), forbidden, "{reason}");
+        }
+        let timeout = failed("timeout_response_headers", Side::Receiver);
+        assert_eq!(timeout.failure, Some("timeout_response_headers"));
+        assert_eq!(timeout.side, Some("receiver"));
+        assert_eq!(failed("no_valid_secret", Side::Us).side, Some("us"));
+    }
 }

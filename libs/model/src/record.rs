@@ -32,7 +32,8 @@ pub struct AttemptRecord<'a> {
     pub attempt: u16,
     /// When it started, RFC 3339.
     pub started_at: &'a str,
-    /// From start to the end of the response, or to the failure.
+    /// From start to the end of the response, or to the failure; 0 where that
+    /// would tell which of the failures shown as one it was.
     pub duration_ms: u64,
     /// What it came to: a stable word, see docs/formats.md.
     pub outcome: &'a str,
@@ -94,6 +95,9 @@ pub struct DeadNote {
     /// Failure of the last attempt, when it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
+    /// Whose side that failure is on: `receiver`, `network` or `us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_side: Option<String>,
 }
 
 /// The note on a record of the poison topic, in its [`NOTE_HEADER`]; the

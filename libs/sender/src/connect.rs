@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hooklane_model::url_rule::is_internal_name;
 use http::Uri;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy::connect::Connection as _;
@@ -64,7 +65,12 @@ pub(crate) struct Connecting {
 #[derive(Debug, thiserror::Error)]
 enum TcpError {
     #[error("resolve")]
-    Resolve(#[source] ResolveError),
+    Resolve {
+        /// Whether the name is internal by its form.
+        internal: bool,
+        #[source]
+        source: ResolveError,
+    },
     #[error("egress policy")]
     Forbidden(#[source] Forbidden),
     #[error("connect")]
@@ -76,7 +82,12 @@ enum TcpError {
 impl TcpError {
     fn reason(&self) -> FailureReason {
         match self {
-            Self::Resolve(_) => FailureReason::Dns,
+            Self::Resolve {
+                source: ResolveError::Busy | ResolveError::Gone,
+                ..
+            } => FailureReason::Local,
+            Self::Resolve { internal: true, .. } => FailureReason::DnsInternal,
+            Self::Resolve { .. } => FailureReason::Dns,
             Self::Forbidden(_) => FailureReason::ForbiddenAddress,
             Self::Connect(error) => connect_reason(error),
             Self::Timeout(_) => FailureReason::ConnectTimeout,
@@ -97,12 +108,14 @@ pub(crate) struct Progress {
 const RESOLVING: u8 = 0;
 const CONNECTING: u8 = 1;
 const HANDSHAKE: u8 = 2;
+const RESOLVING_INTERNAL: u8 = 3;
 
 impl Progress {
     /// What a deadline that passes now is to be called.
     pub(crate) fn timeout_reason(&self) -> FailureReason {
         match self.step.load(Relaxed) {
             RESOLVING => FailureReason::Dns,
+            RESOLVING_INTERNAL => FailureReason::DnsInternal,
             CONNECTING => FailureReason::ConnectTimeout,
             _ => FailureReason::Timeout(Phase::Tls),
         }
@@ -204,9 +217,12 @@ impl Tcp {
         let limit = self.connecting.timeout;
         let begun = Instant::now();
         let deadline = begun + limit;
+        if self.is_internal() {
+            self.progress.step.store(RESOLVING_INTERNAL, Relaxed);
+        }
         let addresses = match timeout_at(deadline, self.addresses()).await {
             Ok(resolved) => resolved?,
-            Err(_elapsed) => return Err(TcpError::Resolve(ResolveError::Timeout(limit))),
+            Err(_elapsed) => return Err(self.unresolved(ResolveError::Timeout(limit))),
         };
         self.progress.step.store(CONNECTING, Relaxed);
         let since = Instant::now();
@@ -240,15 +256,26 @@ impl Tcp {
         let since = Instant::now();
         let answers = self.connecting.resolver.resolve(name).await;
         Progress::finish(&self.progress.dns, since);
-        let answers = answers.map_err(TcpError::Resolve)?;
+        let answers = answers.map_err(|error| self.unresolved(error))?;
         if answers.is_empty() {
-            return Err(TcpError::Resolve(ResolveError::NoAddress));
+            return Err(self.unresolved(ResolveError::NoAddress));
         }
         self.connecting
             .egress
             .check_answers(name, &answers)
             .map_err(TcpError::Forbidden)?;
         Ok(answers)
+    }
+
+    fn is_internal(&self) -> bool {
+        matches!(&self.host, Host::Name(name) if is_internal_name(name))
+    }
+
+    fn unresolved(&self, source: ResolveError) -> TcpError {
+        TcpError::Resolve {
+            internal: self.is_internal(),
+            source,
+        }
     }
 
     /// The one place where a socket is made, and the check that guards it.

@@ -4,6 +4,11 @@
 //! operating system gave; everybody else (outcome rules, metrics, attempt
 //! records, dead letters) works with [`FailureReason`] and never looks at
 //! error text. Display texts carry no URL, header or body.
+//!
+//! There are two vocabularies. Operators (metrics, logs) get the reason itself;
+//! what tenants may read (attempts, dead letters) gets [`FailureReason::shown`],
+//! in which everything that happens before a connection stands is one word, so
+//! that nobody can map a network by pointing endpoints at it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -53,13 +58,17 @@ impl Side {
 pub enum FailureReason {
     /// The name did not resolve, or not in time.
     Dns,
+    /// The same of a name that is internal by its form (`*.internal`, ...):
+    /// whether there is such a name is not a tenant's business.
+    DnsInternal,
     /// The receiver's host refused the connection.
     ConnectRefused,
     /// No connection within the connect limit.
     ConnectTimeout,
     /// Any other failure to connect (unreachable, no route).
     Connect,
-    /// We are out of descriptors, ports or memory; says nothing about the receiver.
+    /// We are out of descriptors, ports, memory or room for lookups; says
+    /// nothing about the receiver.
     Local,
     /// The TLS handshake failed (certificate, name, broken handshake).
     Tls,
@@ -85,8 +94,9 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason, so that metrics can register all label values at start.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Dns,
+        Self::DnsInternal,
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Connect,
@@ -111,6 +121,7 @@ impl FailureReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::DnsInternal => "dns_internal",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::Connect => "connect",
@@ -135,8 +146,10 @@ impl FailureReason {
     #[must_use]
     pub fn side(self) -> Side {
         match self {
-            Self::Dns | Self::ConnectTimeout | Self::Connect => Side::Network,
+            Self::Dns | Self::DnsInternal | Self::ConnectTimeout | Self::Connect => Side::Network,
+            // A forbidden address is where the endpoint's URL leads.
             Self::ConnectRefused
+            | Self::ForbiddenAddress
             | Self::Tls
             | Self::TlsIncompatible
             | Self::Timeout(_)
@@ -144,11 +157,55 @@ impl FailureReason {
             | Self::Closed
             | Self::Protocol
             | Self::ResponseTooLarge => Side::Receiver,
-            Self::Local | Self::ForbiddenAddress | Self::NotStarted | Self::InvalidRequest => {
-                Side::Us
-            }
+            Self::Local | Self::NotStarted | Self::InvalidRequest => Side::Us,
         }
     }
+
+    /// The reason of a name, as [`FailureReason::as_str`] gives it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// What tenants are told.
+    #[must_use]
+    pub fn shown(self) -> Shown {
+        match self {
+            Self::DnsInternal
+            | Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::Connect
+            | Self::ForbiddenAddress => Shown {
+                reason: "unreachable",
+                side: Side::Network,
+                hides_time: true,
+            },
+            other => Shown {
+                reason: other.as_str(),
+                side: other.side(),
+                hides_time: false,
+            },
+        }
+    }
+
+    /// Whether nothing that the receiver, its network or its owner could do
+    /// made this failure, and the next request to anybody would meet it too.
+    #[must_use]
+    pub fn is_outage_of_ours(self) -> bool {
+        self == Self::Local
+    }
+}
+
+/// A failure as tenants are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The word.
+    pub reason: &'static str,
+    /// Whose fault it is called.
+    pub side: Side,
+    /// Whether to say how long it took: a refusal takes no time, a silent
+    /// address takes the whole limit.
+    pub hides_time: bool,
 }
 
 impl fmt::Display for FailureReason {
@@ -409,11 +466,37 @@ mod tests {
         assert_eq!(handshake_reason(&closed), R::Tls);
     }
 
+    /// What is told to tenants: one line a case.
+    #[test]
+    fn before_a_connection_stands_all_failures_look_alike() {
+        use FailureReason as R;
+        let alike = [
+            R::DnsInternal,
+            R::ConnectRefused,
+            R::ConnectTimeout,
+            R::Connect,
+            R::ForbiddenAddress,
+        ];
+        for reason in R::ALL {
+            let shown = reason.shown();
+            assert_eq!(R::named(reason.as_str()), Some(reason));
+            if alike.contains(&reason) {
+                assert_eq!(shown, R::ForbiddenAddress.shown(), "{reason}");
+                assert_ne!(reason.side(), Side::Us, "{reason} counts as theirs");
+            } else {
+                assert_eq!(shown.reason, reason.as_str());
+                assert_eq!(shown.side, reason.side());
+            }
+        }
+        assert_eq!(R::named("nonsense"), None);
+    }
+
     #[test]
     fn sides() {
         assert_eq!(FailureReason::NotStarted.side(), Side::Us);
         assert_eq!(FailureReason::Local.side(), Side::Us);
         assert_eq!(FailureReason::ConnectRefused.side(), Side::Receiver);
         assert_eq!(FailureReason::Dns.side(), Side::Network);
+        assert_eq!(FailureReason::ForbiddenAddress.side(), Side::Receiver);
     }
 }

@@ -31,7 +31,7 @@ mod trace;
 pub use config::SenderConfig;
 pub use destination::Destination;
 pub use egress::{EgressPolicy, UrlError};
-pub use failure::{Failure, FailureReason, Phase, Side};
+pub use failure::{Failure, FailureReason, Phase, Shown, Side};
 pub use payload::Event;
 pub use pool::{CloseReason, Stats};
 pub use recipient::{Delivery, Recipient, RecipientError};

@@ -134,3 +134,24 @@ fn redirects_are_not_followed() {
         assert_eq!(target.accepted(), 0);
     });
 }
+
+/// Goal: nobody learns which internal names exist. Method: a name that does
+/// not resolve, of either kind, and a resolver that has no room.
+#[test]
+fn internal_names_that_do_not_resolve_look_forbidden() {
+    run(async {
+        for (name, expected, shown) in [
+            ("erp.example", "dns", "dns"),
+            ("db.internal", "dns_internal", "unreachable"),
+            ("db.prod.svc.cluster.local", "dns_internal", "unreachable"),
+        ] {
+            let sender = sender_resolving(strict(), Vec::new());
+            let url = Url::parse(&format!("http://{name}:8080/")).unwrap();
+            let destination = sender.destination(&url).unwrap();
+            let report = post(&sender, &destination).await;
+            assert_eq!(reason(&report), expected, "{name}");
+            let failure = report.result.unwrap_err();
+            assert_eq!(failure.reason.shown().reason, shown, "{name}");
+        }
+    });
+}
