@@ -220,7 +220,8 @@ impl Running<'_> {
                 return Exchange::HandedBack(request, error);
             }
             Err(Unsent::Failed(error)) => {
-                return Exchange::Over(Err(Failure::of_exchange(error)));
+                let failure = Failure::of_exchange(error);
+                return Exchange::Over(Err(stream.connection.explained(failure)));
             }
         };
         let answered = Instant::now();
@@ -232,7 +233,7 @@ impl Running<'_> {
         if let Some(body) = body
             && let Err(failure) = self.drain(body, &mut response, |_cx| {}).await
         {
-            return Exchange::Over(Err(failure));
+            return Exchange::Over(Err(stream.connection.explained(failure)));
         }
         Exchange::Over(Ok(response))
     }

@@ -22,8 +22,9 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
+use crate::failure::{Failure, FailureReason};
 use crate::http1::{OutRequest, Unsent};
-use crate::io::{IoState, Stream, Watched};
+use crate::io::{IoState, READS_MAX, Stream, Watched};
 use crate::pool::{CloseReason, Pool};
 
 /// Response bytes a receiver may send ahead of our reading, per stream: what
@@ -77,6 +78,9 @@ impl Http2 {
         pool: Rc<Pool>,
     ) -> hyper::Result<Rc<Self>> {
         let (watched, io) = Watched::new(stream);
+        // For what comes before the first request; each request adds its own,
+        // so pings and settings without end are bounded too, also when idle.
+        io.allow_reads(READS_MAX);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -109,6 +113,15 @@ impl Http2 {
         self.sender.borrow().is_closed()
     }
 
+    /// h2 keeps the kind of an IO error and loses what it wraps: a flood that
+    /// ended the connection is called so here.
+    pub(crate) fn explained(&self, mut failure: Failure) -> Failure {
+        if self.io.out_of_reads() {
+            failure.reason = FailureReason::ResponseTooLarge;
+        }
+        failure
+    }
+
     /// Whether a request handed over now would be written now.
     pub(crate) fn has_room(&self) -> bool {
         self.in_flight.get() < self.streams_max.load(Relaxed) && !self.io.write_blocked()
@@ -120,6 +133,7 @@ impl Http2 {
         &self,
         request: OutRequest,
     ) -> impl Future<Output = Result<http::Response<Incoming>, Unsent>> + use<> {
+        self.io.allow_reads_among(self.in_flight.get());
         let sent = self.sender.borrow_mut().try_send_request(request);
         async move {
             sent.await.map_err(|mut error| match error.take_message() {

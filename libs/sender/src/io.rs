@@ -51,6 +51,21 @@ impl IoState {
         self.reads_left.store(reads, Relaxed);
     }
 
+    /// Adds an exchange's reads to those of others on the same connection;
+    /// what earlier ones have left over is not saved up for a flood.
+    pub(crate) fn allow_reads_among(&self, in_flight: usize) {
+        let exchanges = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let most = READS_MAX.saturating_mul(exchanges.saturating_add(1));
+        let left = self.reads_left.load(Relaxed);
+        self.reads_left
+            .store(left.saturating_add(READS_MAX).min(most), Relaxed);
+    }
+
+    /// Whether the connection has ended because it was out of reads.
+    pub(crate) fn out_of_reads(&self) -> bool {
+        self.reads_left.load(Relaxed) == 0
+    }
+
     fn spend_read(&self) -> io::Result<()> {
         match self.reads_left.load(Relaxed) {
             u32::MAX => Ok(()),

@@ -366,6 +366,31 @@ fn an_early_answer_counts_and_ends_the_connection() {
     });
 }
 
+/// Goal: nobody answers a request before it is made. Method: one write with
+/// the answer and one more, as when a response is split.
+#[test]
+fn an_answer_in_advance_is_not_the_next_ones() {
+    run(async {
+        let receiver = Receiver::start(|mut stream, at| async move {
+            while read_request(&mut stream).await.is_some() {
+                let answer: &[u8] = if at == 0 {
+                    b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\nno\
+                      HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+                } else {
+                    b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"
+                };
+                stream.write_all(answer).await.unwrap();
+            }
+        })
+        .await;
+        let sender = sender(open_config());
+        let destination = destination(&sender, receiver.address);
+        assert_eq!(status(&post(&sender, &destination).await), 500);
+        assert_eq!(status(&post(&sender, &destination).await), 503);
+        assert_eq!(receiver.accepted(), 2);
+    });
+}
+
 #[test]
 fn a_reset_is_a_reset() {
     run(async {

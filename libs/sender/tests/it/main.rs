@@ -9,6 +9,7 @@ mod corpus;
 mod dns;
 mod egress;
 mod hostile;
+mod hostile_http2;
 mod http1;
 mod pool;
 mod support;

@@ -26,14 +26,14 @@ use crate::support::{
     Receiver, loopback, open_config, post, post_within, reason, request, run, status, until,
 };
 
-const NAME: &str = "receiver.test";
+pub(crate) const NAME: &str = "receiver.test";
 
-struct Identity {
-    ca: CertificateDer<'static>,
-    acceptor: TlsAcceptor,
+pub(crate) struct Identity {
+    pub(crate) ca: CertificateDer<'static>,
+    pub(crate) acceptor: TlsAcceptor,
 }
 
-fn identity(name: &str, alpn: &[&[u8]]) -> Identity {
+pub(crate) fn identity(name: &str, alpn: &[&[u8]]) -> Identity {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
@@ -51,12 +51,12 @@ fn identity(name: &str, alpn: &[&[u8]]) -> Identity {
     }
 }
 
-fn sender(config: SenderConfig, ca: &CertificateDer<'static>) -> Sender {
+pub(crate) fn sender(config: SenderConfig, ca: &CertificateDer<'static>) -> Sender {
     let tls = tls::client_config(std::slice::from_ref(ca)).unwrap();
     Sender::new(config, tls, loopback())
 }
 
-fn secure(sender: &Sender, address: SocketAddr) -> Rc<Destination> {
+pub(crate) fn secure(sender: &Sender, address: SocketAddr) -> Rc<Destination> {
     let url = Url::parse(&format!("https://{NAME}:{}/hooks?a=b", address.port())).unwrap();
     sender.destination(&url).unwrap()
 }
