@@ -20,6 +20,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 const ASK: Duration = Duration::from_secs(10);
 /// How often a question is asked before the process gives up.
 const ASK_TIMES: u32 = 6;
+/// How long after the first time it is asked again; after each more, so much
+/// longer: 3 s in all, of which a poll interval has many.
+const ASK_PAUSE: Duration = Duration::from_millis(200);
 
 impl Owner {
     pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), OwnerError> {
@@ -238,6 +241,9 @@ impl Owner {
                 Err(error) if asked == ASK_TIMES => return Err(error.into()),
                 Err(error) => tracing::warn!(%error, asked, "asking again"),
             }
+            // A partition without a leader is answered at once, and is
+            // elected one within a second.
+            std::thread::sleep(ASK_PAUSE * asked);
             asked += 1;
         }
     }
