@@ -18,3 +18,4 @@ pub mod logs;
 pub mod metrics;
 pub mod probes;
 pub mod run;
+pub mod secrets;
