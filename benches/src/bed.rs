@@ -175,6 +175,7 @@ pub(crate) fn endpoints(
                 "spec": {
                     "url": format!("http://{receiver}/e{n}"),
                     "maxConcurrency": concurrency,
+                    "signing": {"scheme": "none"},
                 },
             })
         })

@@ -314,6 +314,7 @@ fn apply(
                     "url": receiver.url(path),
                     "retry": {"schedule": schedule, "jitter": 0.0},
                     "timeout": "5s",
+                    "signing": {"scheme": "none"},
                 },
             })
             .to_string()

@@ -11,6 +11,9 @@
 
 mod delete;
 mod put;
+mod rekey;
+mod rotate;
+mod secrets;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +30,10 @@ use crate::resource::{Document, Kind, Manifest, ResourceKey, StartFrom};
 use crate::time::UnixMillis;
 
 pub use delete::{Victim, delete};
-pub use put::apply;
+pub use put::{apply, apply_sealing};
+pub use rekey::{MoveOne, Rekeyed, rekey};
+pub use rotate::{Rotation, rotate};
+pub use secrets::{Sealing, SecretPlace};
 pub use switch::{Switch, switch};
 
 /// How long a `deleted` record is kept: as long as the longest delivery can

@@ -15,6 +15,7 @@ pub use endpoint::{
     BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, OnExhausted, Ordering, PayloadFormat,
     RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
 };
+pub(crate) use manifest::spec_path;
 pub use manifest::{Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml};
 pub use metadata::{Metadata, ResourceKey, SHARED_TENANT};
 pub use source::{Format, KeyRule, Source, SourceSpec, StartFrom, TenantRule, ValueRule};

@@ -123,6 +123,29 @@ impl SecretRef {
     }
 }
 
+/// What a sealed text begins with, `hks1.KEY_ID.VERSION`: it names the secret
+/// and holds nothing of it, so people may see it. `None` if it is no such text.
+#[must_use]
+pub fn sealed_handle(sealed: &str) -> Option<&str> {
+    sealed_version(sealed)?;
+    let end = sealed.match_indices('.').nth(2);
+    Some(end.map_or(sealed, |(end, _)| &sealed[..end]))
+}
+
+/// Which of all values that an endpoint ever had a sealed text, or its handle,
+/// is. The encryption itself is not known here.
+#[must_use]
+pub fn sealed_version(sealed: &str) -> Option<&str> {
+    let mut parts = sealed.split('.');
+    let known = |part: &str| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        (1..=32).contains(&part.len()) && part.bytes().all(plain)
+    };
+    let (format, key_id, version) = (parts.next()?, parts.next()?, parts.next()?);
+    let hex = version.len() == 32 && version.bytes().all(|b| b.is_ascii_hexdigit());
+    (format.starts_with("hks") && known(format) && known(key_id) && hex).then_some(version)
+}
+
 /// `None` is absent, `Some(None)` is there and wrong. Never shows what it found.
 fn read_text(
     fields: &mut Fields,
@@ -239,6 +262,24 @@ mod tests {
             );
             let text = problems.join("\n");
             assert!(!text.contains("s3cr3t") && !text.contains("4242"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_handle_is_the_head_of_a_sealed_text_and_of_nothing_else() {
+        let handle = "hks1.k-1.0123456789abcdef0123456789abcdef";
+        for sealed in [handle.to_owned(), format!("{handle}.QUJD.REVG")] {
+            assert_eq!(sealed_handle(&sealed), Some(handle));
+            assert_eq!(sealed_version(&sealed), Some(&handle[9..]));
+        }
+        for other in [
+            "",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "hks1.k1",
+            "hks1.SECRET.0123456789abcdef0123456789abcdef.A.B",
+            "hks1.k1.not-hex-but-32-characters-long-x.A.B",
+        ] {
+            assert_eq!(sealed_handle(other), None, "{other}");
         }
     }
 

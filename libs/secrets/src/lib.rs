@@ -14,9 +14,11 @@ mod entropy;
 mod keyring;
 mod seal;
 mod sealed;
+mod sealer;
 
 pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use hooklane_model::secret::Secret;
 pub use keyring::{KeyId, Keyring, KeyringError};
 pub use seal::{OpenError, Place, SealError, open, rewrap, seal};
 pub use sealed::{FormatError, PREFIX, Sealed};
+pub use sealer::{Sealer, make_signing_secret};

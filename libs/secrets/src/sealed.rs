@@ -20,8 +20,8 @@ pub const PREFIX: &str = "hks1";
 pub(crate) const NONCE_BYTES: usize = 24;
 pub(crate) const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = NONCE_BYTES + KEY_BYTES + TAG_BYTES;
-/// Longest value: a certificate chain with its key has a few KiB.
-pub(crate) const VALUE_BYTES_MAX: usize = 32 * 1024;
+/// Longest value, as manifests have it: a certificate chain with its key.
+pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a text is no sealed secret.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

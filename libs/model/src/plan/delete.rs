@@ -69,6 +69,7 @@ pub fn delete(
         };
         let mut document = Document::clone(before);
         document.deleted = true;
+        document.drop_secrets();
         document.manifest.meta_mut().updated_at = given.now;
         changes.push(PlannedChange {
             key: victim.key.clone(),

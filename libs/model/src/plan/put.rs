@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::secrets::{Sealing, WithoutKeys, settle};
 use super::{Action, Given, Plan, PlanError, PlannedChange, ProblemKind, Problems, finish, spoken};
 use crate::catalog::Catalog;
 use crate::id::{EndpointUid, SourceUid};
@@ -13,12 +14,28 @@ use crate::resource::{
 /// as it is; `metadata.uid` and `metadata.generation` are conditions, the rest
 /// of what Hooklane keeps in the metadata is not read from them.
 ///
+/// Without keys: secrets that are stored are kept, others refused.
+///
 /// # Errors
 /// Every problem of every document.
 pub fn apply(
     catalog: &Catalog,
     documents: Vec<Document>,
     given: &mut Given<'_>,
+) -> Result<Plan, PlanError> {
+    apply_sealing(catalog, documents, given, &mut WithoutKeys)
+}
+
+/// The same with keys: secrets in clear are sealed, unless the endpoint has
+/// them already.
+///
+/// # Errors
+/// Every problem of every document.
+pub fn apply_sealing(
+    catalog: &Catalog,
+    documents: Vec<Document>,
+    given: &mut Given<'_>,
+    sealing: &mut dyn Sealing,
 ) -> Result<Plan, PlanError> {
     let mut problems = Problems::default();
     let uids = settle_uids(catalog, &documents, given, &mut problems);
@@ -32,6 +49,16 @@ pub fn apply(
         }
         if let Manifest::Subscription(subscription) = &mut document.manifest {
             subscription.bound = bind(catalog, subscription, &key, &uids, &mut problems);
+        }
+        let uid = uids.get(&key).copied().unwrap_or_default();
+        let settled = settle(
+            &mut document,
+            uid,
+            before.as_deref(),
+            (&mut *sealing, given.now),
+        );
+        for (path, reason) in settled {
+            problems.add(ProblemKind::Invalid, &key, format!("{path}: {reason}"));
         }
         let action = complete(&mut document, &key, before.as_deref(), &uids, given);
         changes.push(PlannedChange {

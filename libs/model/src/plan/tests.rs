@@ -100,7 +100,7 @@ fn source(name: &str, topic: &str) -> String {
 }
 
 fn endpoint(metadata: &str, path: &str) -> String {
-    let spec = format!("url: 'https://erp.example/{path}'");
+    let spec = format!("url: 'https://erp.example/{path}', signing: {{scheme: none}}");
     manifest("Endpoint", &format!("tenant: acme, {metadata}"), &spec)
 }
 

@@ -121,7 +121,7 @@ impl EndpointSpec {
                 "`key` is not available in this release; use none",
             );
         }
-        let signing = read_signing(&mut fields, findings);
+        let signing = Signing::read(&mut fields, findings);
         let spec = Self {
             url: url.unwrap_or_else(placeholder_url),
             rate_limit: read_rate_limit(&mut fields, findings),
@@ -162,16 +162,6 @@ impl EndpointSpec {
             .map(|(i, one)| (format!("/signing/secrets/{i}"), &one.secret))
             .collect()
     }
-}
-
-fn read_signing(fields: &mut Fields, findings: &mut Findings) -> Signing {
-    let path = fields.path_of("signing.scheme");
-    let signing = Signing::read(fields, findings);
-    if signing.scheme != SigningScheme::None {
-        let reason = "is not available in this release, which sends unsigned; use none";
-        findings.problem(path, reason);
-    }
-    signing
 }
 
 fn small(number: Option<u64>, default: u32) -> u32 {

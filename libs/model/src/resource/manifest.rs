@@ -1,5 +1,7 @@
 //! Documents: several in a file, each one manifest.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -7,6 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use self::secrets::refuse_clear;
+pub(crate) use self::secrets::spec_path;
 use super::{
     Binding, Endpoint, EndpointSpec, Metadata, ResourceKey, Source, SourceSpec, Subscription,
     SubscriptionSpec,
@@ -130,20 +134,43 @@ impl Manifest {
 
 /// A manifest with its spec as it was written, which is what is stored and
 /// compared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Document {
     /// The resource, read and checked.
     pub manifest: Manifest,
-    /// The `spec` object as written.
+    /// The `spec` object as written: with secrets, in clear where a person
+    /// wrote it and sealed where it is stored. [`Document::shown_spec`] has none.
     pub spec: Value,
     /// Set on the record that says the resource is deleted.
     pub deleted: bool,
 }
 
+/// Without the values of secrets, in clear or sealed.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Document");
+        shown.field("manifest", &self.manifest);
+        shown
+            .field("deleted", &self.deleted)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Document {
-    /// The document as stored in the config topic and shown to people.
+    /// The document as stored in the config topic.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        self.json_with(self.spec.clone())
+    }
+
+    /// The document as people see it: in place of each secret its handle,
+    /// which is enough to apply it again.
+    #[must_use]
+    pub fn to_shown(&self) -> Value {
+        self.json_with(self.shown_spec())
+    }
+
+    fn json_with(&self, spec: Value) -> Value {
         let kind = self.manifest.kind();
         let mut metadata = self.manifest.meta().to_json(kind);
         if let Manifest::Source(Source {
@@ -173,7 +200,7 @@ impl Document {
             "apiVersion": API_VERSION,
             "kind": kind.as_str(),
             "metadata": metadata,
-            "spec": self.spec,
+            "spec": spec,
         })
     }
 }
@@ -254,8 +281,9 @@ pub fn parse_value(
 ) -> Result<(Document, Vec<Problem>), ParseError> {
     let mut findings = Findings::default();
     let document = read_document(value, &mut findings);
-    if strictness == Strictness::Write {
-        findings.problems.append(&mut findings.unknown);
+    match strictness {
+        Strictness::Write => findings.problems.append(&mut findings.unknown),
+        Strictness::Read => refuse_clear(document.as_ref(), &mut findings),
     }
     match document {
         Some(document) if findings.problems.is_empty() => Ok((document, findings.unknown)),
@@ -306,10 +334,10 @@ fn read_document(value: Value, findings: &mut Findings) -> Option<Document> {
                 start_offsets,
             })
         }
-        Kind::Endpoint => Manifest::Endpoint(Endpoint {
-            meta,
-            spec: EndpointSpec::read(spec_fields, findings)?,
-        }),
+        Kind::Endpoint => {
+            let spec = EndpointSpec::read(spec_fields, findings)?;
+            Manifest::Endpoint(Endpoint { meta, spec })
+        }
         Kind::Subscription => {
             let spec = SubscriptionSpec::read(spec_fields, findings);
             Manifest::Subscription(Subscription { meta, spec, bound })

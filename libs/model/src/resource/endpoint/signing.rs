@@ -113,7 +113,9 @@ const SHARED_SECRET_MIN: usize = 16;
 const SHARED_SECRET_MAX: usize = 256;
 
 impl Signing {
-    /// Reads the `signing` field of an endpoint's spec.
+    /// Reads the `signing` field of an endpoint's spec. Without one nothing is
+    /// signed: the writer of the configuration puts the default scheme into
+    /// what is stored, so that no release reads the same record otherwise.
     pub(super) fn read(fields: &mut Fields, findings: &mut Findings) -> Self {
         let Some(mut object) = fields.object("signing", findings) else {
             return Self::default();
@@ -122,8 +124,7 @@ impl Signing {
             object.word("scheme", &SCHEMES, findings)
         } else {
             let _absent = object.take("scheme");
-            findings.problem(object.path_of("scheme"), "is required");
-            None
+            Some(SigningScheme::Standard)
         };
         let header = read_header(scheme, &mut object, findings);
         let path = object.path_of("secrets");
@@ -147,6 +148,8 @@ impl Signing {
                 Some("is for schemes that sign; `none` does not")
             }
             SigningScheme::None => None,
+            // The writer makes one.
+            SigningScheme::Standard if count == 0 => None,
             _ if count == 0 => Some("is required: name at least one secret"),
             _ if secrets.len() == count && secrets.iter().all(|s| s.expires_at.is_some()) => {
                 Some("one of them must not expire, or deliveries end up without a signature")

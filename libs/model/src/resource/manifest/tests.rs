@@ -75,7 +75,7 @@ spec:
   rateLimit: {perSecond: 50, perHour: 2}
   timeout: 2h
   retry: {schedule: [5s, soon], jitter: 7}
-  signing: {scheme: standard}
+  signing: {scheme: standart}
   speed: fast
 ---
 apiVersion: hooklane/v2
@@ -90,8 +90,7 @@ kind: Topic
         "document 1: spec.timeout: expected a duration from 100ms to 1m, found 2h",
         "document 1: spec.retry.schedule[1]: `soon` is not a duration",
         "document 1: spec.retry.jitter: expected a number from 0 to 1, found 7",
-        "document 1: spec.signing.scheme: is not available in this release",
-        "document 1: spec.signing.secrets: is required",
+        "document 1: spec.signing.scheme: expected one of standard",
         "document 1: metadata.colour: unknown field",
         "document 1: spec.speed: unknown field",
         "document 2: apiVersion: expected hooklane/v1, found `hooklane/v2`",

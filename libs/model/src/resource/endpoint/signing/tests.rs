@@ -38,13 +38,12 @@ fn secrets_read_with_their_times() {
 fn problems() {
     let short = "c2hvcnQtc2VjcmV0";
     let cases = [
-        (json!({}), "spec.signing.scheme: is required"),
         (
             json!({"scheme": "hmac"}),
             "spec.signing.scheme: expected one of standard, github",
         ),
         (
-            json!({"scheme": "standard"}),
+            json!({"scheme": "github"}),
             "spec.signing.secrets: is required",
         ),
         (
