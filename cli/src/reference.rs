@@ -49,6 +49,7 @@ pub fn configuration() -> String {
         &hooklane_ingest::INGEST,
         &hooklane_dispatcher::config::DISPATCHER,
         &hooklane_dispatcher::config::egress::EGRESS,
+        &hooklane_service::secrets::SECRETS,
         &hooklane_retry_scheduler::config::RETRY_SCHEDULER,
     ];
     let sections: Vec<&Section> = CommonConfig::SECTIONS.iter().copied().chain(own).collect();

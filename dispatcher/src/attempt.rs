@@ -12,6 +12,7 @@ use hooklane_sender::{
 use hooklane_service::clock::Monotonic;
 
 use crate::lease::Lease;
+use crate::recipients::Unusable;
 use hooklane_engine::{AttemptEnd, AttemptResult, Directive, Mono, SendOrder, Side};
 
 /// Clocks of a process: wall time for records, monotonic time for waits.
@@ -51,7 +52,7 @@ impl Attempts {
             },
         };
         let Ok(request) = recipient.request(&delivery, started_at) else {
-            return invalid("no_valid_secret", started_at);
+            return not_made(Unusable::Blocked("no_valid_secret"), started_at);
         };
         let may_start = || self.clocks.mono() < self.lease.until();
         let destination = recipient.destination();
@@ -68,11 +69,14 @@ impl Attempts {
     }
 }
 
-/// An attempt that failed before there was anything to send to.
-pub(crate) fn invalid(reason: &'static str, now: UnixMillis) -> AttemptResult {
-    let end = AttemptEnd::Failed {
-        reason,
-        side: Side::Us,
+/// An attempt that ended before there was anything to send.
+pub(crate) fn not_made(why: Unusable, now: UnixMillis) -> AttemptResult {
+    let end = match why {
+        Unusable::Invalid(reason) => AttemptEnd::Failed {
+            reason,
+            side: Side::Us,
+        },
+        Unusable::Blocked(reason) => AttemptEnd::Blocked { reason },
     };
     AttemptResult {
         started_at: now,

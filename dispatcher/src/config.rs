@@ -8,6 +8,7 @@ use std::time::Duration;
 use hooklane_kafka::settings::check_properties;
 use hooklane_sender::EgressPolicy;
 use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Section};
+use hooklane_service::secrets::{SECRETS, SecretsSection};
 
 use http::HeaderValue;
 
@@ -89,11 +90,13 @@ pub struct Config {
     pub user_agent: Option<HeaderValue>,
     /// Name servers; empty are the system's.
     pub dns_servers: Vec<SocketAddr>,
+    /// Where secrets come from.
+    pub secrets: SecretsSection,
 }
 
 impl Config {
     /// The sections, in the order of the reference.
-    pub const SECTIONS: &[&Section] = &[&DISPATCHER, &EGRESS];
+    pub const SECTIONS: &[&Section] = &[&DISPATCHER, &EGRESS, &SECRETS];
 
     /// Reads the sections.
     pub fn read(keys: &mut Keys, common: &CommonConfig) -> Self {
@@ -115,6 +118,7 @@ impl Config {
             egress: egress::read_policy(keys),
             user_agent: user_agent.and_then(Result::ok),
             dns_servers: egress::read_dns_servers(keys),
+            secrets: SecretsSection::read(keys),
         };
         if config.slots < u32::from(config.workers) {
             keys.problem(

@@ -21,6 +21,7 @@ mod outbox;
 mod owner;
 mod recipients;
 mod records;
+mod secrets;
 mod service;
 #[cfg(test)]
 mod testing;

@@ -13,6 +13,7 @@ use hooklane_service::metrics::{
     By, Counter, Gauge, GaugeF64, Histogram, LabelValue, MetricsError, PartitionGauges, Registry,
     buckets,
 };
+use hooklane_service::secrets::SecretsSection;
 
 use self::endpoints::EndpointMetrics;
 use self::failures::Failures;
@@ -118,6 +119,9 @@ pub(crate) struct Metrics {
     parked: By<ParkReason, Counter>,
     disabled: Vec<Counter>,
     abandoned: Counter,
+    pub(crate) secrets_unavailable: Counter,
+    pub(crate) secret_key_reloads: Counter,
+    pub(crate) secret_key_errors: Counter,
     limit_waits: Counter,
     lanes: Gauge,
     waiting: Gauge,
@@ -167,6 +171,11 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         top_endpoints: 0,
         egress: hooklane_sender::EgressPolicy::default(),
         dns_servers: Vec::new(),
+        secrets: SecretsSection {
+            kek_file: None,
+            directory: None,
+            env_prefix: String::new(),
+        },
     };
     Metrics::register(registry, &config).map(drop)
 }
@@ -205,6 +214,9 @@ impl Metrics {
             parked: r.counter_by("hooklane_parked_total", "Deliveries written to a delay topic without an attempt, by reason.", "reason")?,
             disabled: r.counter_each("hooklane_endpoints_disabled_total", "Endpoints disabled, by reason: gone (410), directive (webhook-delivery: disable), failing (nothing but failure for disableAfter).", "reason", DISABLED)?,
             abandoned: r.counter("hooklane_deliveries_abandoned_total", "Deliveries open when their lane was given up at the deadline: the next owner repeats them.")?,
+            secrets_unavailable: r.counter("hooklane_secrets_unavailable_total", "Times that a secret of an endpoint could not be opened or read: its key or file is missing here. Deliveries that need it wait; the log names the key.")?,
+            secret_key_reloads: r.counter("hooklane_secret_key_reloads_total", "Times that the key file (secrets.kek_file) had changed and was taken into use.")?,
+            secret_key_errors: r.counter("hooklane_secret_key_errors_total", "Looks at the key file that failed; the keys loaded before stay in use.")?,
             limit_waits: r.counter("hooklane_rate_limit_waits_total", "Starts that an endpoint's rate limit or hold put off.")?,
             lanes: r.gauge("hooklane_lanes_owned", "Lanes that this process owns.")?,
             waiting: r.gauge("hooklane_deliveries_in_memory", "Deliveries in memory, requests included.")?,

@@ -1,7 +1,6 @@
 //! What a worker keeps per endpoint: its connections, keys and headers.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,48 +8,38 @@ use std::time::Duration;
 use hooklane_engine::Mono;
 use hooklane_model::id::EndpointUid;
 use hooklane_model::resource::Endpoint;
-use hooklane_model::secret::{Secret, SecretRef};
-use hooklane_sender::{Recipient, Sender};
+use hooklane_sender::{Recipient, RecipientError, Sender};
 
-/// Turns what a spec says of a secret into the secret.
-pub(crate) trait SecretSource: Send + Sync {
-    /// The secret in clear, for requests of `endpoint`.
-    fn reveal(&self, endpoint: &Endpoint, secret: &SecretRef) -> Result<Secret, NoSecret>;
-}
+use crate::secrets::{Secrets, Watched};
 
-/// Why a secret cannot be had here; never a part of one.
-#[derive(Debug)]
-pub(crate) struct NoSecret(pub(crate) &'static str);
-
-impl fmt::Display for NoSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for NoSecret {}
-
-/// Secrets that stand in the spec itself.
-pub(crate) struct InSpec;
-
-impl SecretSource for InSpec {
-    fn reveal(&self, _endpoint: &Endpoint, secret: &SecretRef) -> Result<Secret, NoSecret> {
-        let clear = secret.inline().cloned();
-        clear.ok_or(NoSecret("this release reads no secret from elsewhere"))
-    }
+/// Why nothing can be sent to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// Its spec: the attempt has failed.
+    Invalid(&'static str),
+    /// Its secrets: nothing was attempted, and it waits until they are there.
+    Blocked(&'static str),
 }
 
 /// The recipients of a worker's endpoints, by endpoint and generation: a
 /// changed URL or secret starts with connections of its own.
 pub(crate) struct Recipients {
     known: HashMap<EndpointUid, Used>,
-    secrets: Arc<dyn SecretSource>,
+    secrets: Arc<Secrets>,
 }
 
 struct Used {
     generation: u64,
     at: Mono,
     recipient: Rc<Recipient>,
+    /// Files that its secrets were read from.
+    files: Vec<Arc<Watched>>,
+}
+
+impl Used {
+    fn is_current(&self, generation: u64) -> bool {
+        self.generation == generation && !self.files.iter().any(|file| file.has_changed())
+    }
 }
 
 /// How long the connections of an endpoint without attempts are remembered;
@@ -59,7 +48,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 impl Recipients {
     /// Knows nobody yet.
-    pub(crate) fn new(secrets: Arc<dyn SecretSource>) -> Self {
+    pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
         Self {
             known: HashMap::new(),
             secrets,
@@ -73,37 +62,50 @@ impl Recipients {
         sender: &Sender,
         endpoint: &Endpoint,
         now: Mono,
-    ) -> Result<Rc<Recipient>, &'static str> {
+    ) -> Result<Rc<Recipient>, Unusable> {
         let generation = endpoint.meta.generation;
         let known = self.known.get_mut(&endpoint.uid());
-        if let Some(used) = known.filter(|used| used.generation == generation) {
+        if let Some(used) = known.filter(|used| used.is_current(generation)) {
             used.at = now;
             return Ok(used.recipient.clone());
         }
-        let recipient = Rc::new(self.prepare(sender, endpoint)?);
+        let (recipient, files) = self.prepare(sender, endpoint)?;
+        let recipient = Rc::new(recipient);
         let used = Used {
             generation,
             at: now,
             recipient: recipient.clone(),
+            files,
         };
         self.known.insert(endpoint.uid(), used);
         Ok(recipient)
     }
 
-    fn prepare(&self, sender: &Sender, endpoint: &Endpoint) -> Result<Recipient, &'static str> {
-        let mut secrets = Vec::new();
+    fn prepare(
+        &self,
+        sender: &Sender,
+        endpoint: &Endpoint,
+    ) -> Result<(Recipient, Vec<Arc<Watched>>), Unusable> {
+        let (mut secrets, mut files) = (Vec::new(), Vec::new());
         for (place, secret) in endpoint.spec.secrets() {
-            let clear = self.secrets.reveal(endpoint, secret).map_err(|error| {
-                tracing::warn!(endpoint = %endpoint.uid(), %place, %error, "a secret is missing");
-                "secret_unavailable"
-            })?;
-            secrets.push(clear);
+            let revealed = self.secrets.reveal(endpoint, &place, secret);
+            let revealed = revealed.map_err(|_said| Unusable::Blocked("secret_unavailable"))?;
+            secrets.push(revealed.secret);
+            files.extend(revealed.file);
         }
-        Recipient::try_new(sender, &endpoint.spec, &secrets).map_err(|error| {
+        let recipient = Recipient::try_new(sender, &endpoint.spec, &secrets);
+        recipient.map(|made| (made, files)).map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let cause = cause.unwrap_or_default();
             tracing::warn!(endpoint = %endpoint.uid(), %error, cause, "the endpoint cannot be called");
-            error.reason()
+            match error {
+                RecipientError::Signing(_) | RecipientError::Secrets { .. } => {
+                    Unusable::Blocked(error.reason())
+                }
+                RecipientError::Url(_) | RecipientError::Header(_) => {
+                    Unusable::Invalid(error.reason())
+                }
+            }
         })
     }
 
@@ -116,5 +118,86 @@ impl Recipients {
     /// Lets an endpoint's connections go.
     pub(crate) fn forget(&mut self, endpoint: EndpointUid) {
         self.known.remove(&endpoint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use hooklane_model::resource::{Manifest, parse_yaml};
+    use hooklane_sender::tls::client_config;
+    use hooklane_sender::{DnsResolver, DnsTimeouts, SenderConfig};
+
+    use super::*;
+    use crate::secrets::tests::secrets;
+
+    fn endpoint(signing: &str) -> Endpoint {
+        let yaml = format!(
+            "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: acme, name: erp, uid: \
+             ep_00000000000000000000000000000007}}\nspec: {{url: 'https://erp.example', signing: \
+             {{scheme: {signing}}}}}"
+        );
+        match parse_yaml(&yaml).unwrap().remove(0).manifest {
+            Manifest::Endpoint(endpoint) => endpoint,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sender() -> Sender {
+        // Nothing is asked.
+        let nobody = ["127.0.0.1:1".parse().unwrap()];
+        let resolver = DnsResolver::try_new(&nobody, DnsTimeouts::default()).unwrap();
+        let tls = client_config(&[]).unwrap();
+        Sender::new(SenderConfig::default(), tls, Arc::new(resolver))
+    }
+
+    fn write(dir: &Path, text: &str) {
+        std::fs::create_dir_all(dir.join("acme")).unwrap();
+        std::fs::write(dir.join("acme/hook"), text).unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_or_wrong_blocks_and_spends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut known =
+            Recipients::new(Arc::new(secrets(&[("secrets.directory", dir.path())], &[])));
+        let signed = endpoint("standard, secrets: [{valueFrom: {file: hook}}]");
+        let found = known.of(&sender(), &signed, Mono(0));
+        assert_eq!(
+            found.unwrap_err(),
+            Unusable::Blocked("secret_unavailable"),
+            "not there"
+        );
+        write(dir.path(), "not a whsec");
+        let found = known.of(&sender(), &signed, Mono(0));
+        assert_eq!(found.unwrap_err(), Unusable::Blocked("invalid_secret"));
+        // Once it is there it is used, with no change of the endpoint.
+        write(dir.path(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        assert!(known.of(&sender(), &signed, Mono(0)).is_ok());
+    }
+
+    #[test]
+    fn a_changed_file_makes_another_recipient_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "shared-secret-one");
+        let secrets = Arc::new(secrets(&[("secrets.directory", dir.path())], &[]));
+        let mut known = Recipients::new(secrets.clone());
+        let signed = endpoint("github, secrets: [{valueFrom: {file: hook}}]");
+        let plain = endpoint("none");
+        let sender = sender();
+        let mut of = |endpoint: &Endpoint| known.of(&sender, endpoint, Mono(0)).unwrap();
+        let first = of(&signed);
+        secrets.look();
+        assert!(Rc::ptr_eq(&first, &of(&signed)));
+        write(dir.path(), "shared-secret-two");
+        secrets.look();
+        let second = of(&signed);
+        assert!(!Rc::ptr_eq(&first, &second));
+        secrets.look();
+        assert!(Rc::ptr_eq(&second, &of(&signed)));
+        let mut edited = plain.clone();
+        edited.meta.generation += 1;
+        assert!(!Rc::ptr_eq(&of(&plain), &of(&edited)));
     }
 }

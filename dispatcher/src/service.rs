@@ -20,9 +20,11 @@ use hooklane_model::topic::TopicNames;
 use hooklane_sender::resolve::{ResolverError, ServersError, system_servers};
 use hooklane_sender::tls::{TlsConfigError, client_config};
 use hooklane_sender::{DnsResolver, DnsTimeouts, Sender, SenderConfig};
+use hooklane_service::config::process_environment;
 use hooklane_service::lifecycle::Phase;
 use hooklane_service::metrics::MetricsError;
 use hooklane_service::run::ServiceContext;
+use hooklane_service::secrets::KeyFileError;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -32,7 +34,7 @@ use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::owner::{self, INBOX, Owner, OwnerError, WorkerLink};
-use crate::recipients::{InSpec, SecretSource};
+use crate::secrets::{Secrets, Watch};
 use crate::worker::{Board, Parts, Released, ToWorker, Worker};
 
 /// How long questions to the brokers may take at start.
@@ -67,6 +69,9 @@ pub enum DispatcherError {
     /// The resolver refuses its options.
     #[error("the resolver cannot be made")]
     Resolver(#[source] ResolverError),
+    /// The keys of secrets cannot be read.
+    #[error("the keys of secrets cannot be read")]
+    Keys(#[from] KeyFileError),
     /// A metric is registered twice.
     #[error("metrics")]
     Metrics(#[from] MetricsError),
@@ -118,6 +123,9 @@ pub fn run(
     };
     let lanes = check_topics(&settings, &names, environment.topic_check)?;
     let metrics = Arc::new(Metrics::register(&context.metrics, config)?);
+    let secrets = Secrets::open(&config.secrets, process_environment(), metrics.clone())?;
+    let secrets = Arc::new(secrets);
+    let _looks = Watch::start(secrets.clone()).map_err(DispatcherError::Thread)?;
     let workers = usize::from(config.workers);
     let outbox = Outbox::new(&settings, &names, workers, &metrics.produce_errors)?;
     let lease = lease(&settings);
@@ -136,6 +144,7 @@ pub fn run(
         lease,
         clocks,
         metrics,
+        secrets,
         seed,
     };
     let (links, threads) = start_workers(&shared, &released_in)?;
@@ -162,6 +171,7 @@ struct Shared<'a> {
     lease: Lease,
     clocks: Clocks,
     metrics: Arc<Metrics>,
+    secrets: Arc<Secrets>,
     seed: u64,
 }
 
@@ -239,11 +249,11 @@ fn start_workers(
             seed,
             ..defaults
         };
-        let secrets: Arc<dyn SecretSource> = Arc::new(InSpec);
         let tls = tls.clone();
         // One a worker: its sockets belong to that worker's runtime.
         let resolver = DnsResolver::try_new(&servers, DnsTimeouts::default())
             .map_err(DispatcherError::Resolver)?;
+        let secrets = shared.secrets.clone();
         let (lease, clocks) = (shared.lease.clone(), shared.clocks.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -29,10 +29,11 @@ pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
 use self::look::Look;
 use self::snapshots::Snapshots;
 use self::stores::Stores;
-use crate::attempt::{Attempts, invalid};
+use crate::attempt::{Attempts, not_made};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::recipients::{Recipients, SecretSource};
+use crate::recipients::Recipients;
+use crate::secrets::Secrets;
 use crate::token::About;
 use hooklane_engine::{Action, AttemptResult, Core, Event, Limits, Mono, Now, SendOrder, WorkId};
 
@@ -90,7 +91,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(parts: Parts, attempts: Attempts, secrets: Arc<dyn SecretSource>) -> Self {
+    pub(crate) fn new(parts: Parts, attempts: Attempts, secrets: Arc<Secrets>) -> Self {
         let stores = Stores::new(parts.index, parts.outbox.clone(), parts.metrics.clone());
         let core = Core::new(parts.limits.clone(), parts.seed);
         Self {
@@ -307,8 +308,8 @@ impl Worker {
             .of(&self.attempts.sender, &order.endpoint, now)
         {
             Ok(recipient) => recipient,
-            Err(reason) => {
-                let result = invalid(reason, self.attempts.clocks.wall.now());
+            Err(why) => {
+                let result = not_made(why, self.attempts.clocks.wall.now());
                 finished.results.borrow_mut().push((order.work, result));
                 finished.wake.notify_one();
                 return;

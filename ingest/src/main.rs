@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         component: "ingest",
         about: "Reads event topics and fans events out to the lanes of their endpoints.",
         sections: &[&INGEST],
-        foreign: &["dispatcher", "retry_scheduler", "egress"],
+        foreign: &["dispatcher", "retry_scheduler", "egress", "secrets"],
         read: Config::read,
     };
     run(&spec, |context, config| {

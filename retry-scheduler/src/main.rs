@@ -10,7 +10,7 @@ const SPEC: ServiceSpec<Config> = ServiceSpec {
     component: "retry_scheduler",
     about: "Holds delayed deliveries until they are due and returns them to their lane",
     sections: Config::SECTIONS,
-    foreign: &["ingest", "dispatcher", "egress"],
+    foreign: &["ingest", "dispatcher", "egress", "secrets"],
     read: Config::read,
 };
 

@@ -1,0 +1,87 @@
+//! Files with secrets, read again now and then.
+//!
+//! Mounted secrets change by a swap of links, which no watch of the files
+//! themselves sees, so a thread looks.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use hooklane_model::secret::Secret;
+
+use super::Secrets;
+
+/// How often files are looked at. They are small; Kubernetes itself brings a
+/// changed secret into a running container within about a minute.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A tenant's file, with what stood in it when it was read for a recipient.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    tenant: String,
+    name: String,
+    secret: Secret,
+    changed: AtomicBool,
+}
+
+impl Watched {
+    pub(super) fn new(tenant: &str, name: &str, secret: Secret) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            name: name.to_owned(),
+            secret,
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether something else stood in it at the last look, or nothing.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what stands in it now.
+    pub(super) fn compare(&self, now: Option<Secret>) {
+        if now.is_some_and(|now| now.same_as(&self.secret)) {
+            return;
+        }
+        if !self.changed.swap(true, Ordering::Relaxed) {
+            let (tenant, file) = (&self.tenant, &self.name);
+            tracing::info!(%tenant, %file, "a mounted secret changed");
+        }
+    }
+}
+
+/// The thread that looks, until this is dropped.
+pub(crate) struct Watch {
+    /// Nothing is ever sent: that it is gone is the message.
+    _running: SyncSender<()>,
+}
+
+impl Watch {
+    /// Starts it.
+    pub(crate) fn start(secrets: Arc<Secrets>) -> io::Result<Self> {
+        // No room is needed; see above.
+        let (running, stopped) = sync_channel(1);
+        let look = move || {
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                secrets.look();
+            }
+        };
+        // Not joined: a volume that does not answer must not keep a dispatcher
+        // from handing its lanes over.
+        std::thread::Builder::new()
+            .name("secrets".to_owned())
+            .spawn(look)?;
+        Ok(Self { _running: running })
+    }
+}
