@@ -6,17 +6,21 @@ use clap::Args;
 use hooklane_kafka::scan::end_offsets;
 use hooklane_model::catalog::Catalog;
 use hooklane_model::id::new_uid;
-use hooklane_model::plan::{self, Given, Plan, PlanError, StartOffsets, spoken};
-use hooklane_model::resource::{Document, Manifest, ResourceKey};
+use hooklane_model::plan::{self, Given, Plan, PlanError, PlannedChange, StartOffsets, spoken};
+use hooklane_model::resource::{Document, Kind, Manifest, ResourceKey, SigningScheme};
+use hooklane_model::secret::Secret;
 use hooklane_model::time::Clock;
 use hooklane_model::url_rule::is_internal_name;
+use hooklane_secrets::Sealer;
 use hooklane_sender::EgressPolicy;
+use serde_json::json;
 use url::Url;
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::error::CliError;
 use crate::files::{self, FileArgs};
-use crate::{Io, exit, store};
+use crate::output::OneFormat;
+use crate::{Io, exit, secrets, store};
 
 /// Arguments of `apply`.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,6 +31,9 @@ pub struct ApplyArgs {
     /// Check everything and show what would happen, but write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// How to show what happened
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OneFormat,
 }
 
 /// Runs the command.
@@ -40,15 +47,53 @@ pub fn run(
     io: &mut Io<'_>,
 ) -> Result<u8, CliError> {
     let documents = files::read(&args.files.files, io.input)?;
-    let (planner, plan) = first_plan(cluster, documents, clock, io)?;
+    let (mut planner, plan) = first_plan(cluster, documents, clock, io)?;
     let plan = if args.dry_run || plan.writes.is_empty() {
+        planner.keys = None;
         plan
     } else {
-        let mut planner = planner;
         store::write(cluster, &mut |catalog| planner.plan(catalog))?
     };
-    show(&plan, args.dry_run, io)?;
+    show_with_secrets(&plan, args, planner.keys, io)?;
     Ok(exit::OK)
+}
+
+/// One line a resource, and the secrets that were made: this once.
+fn show_with_secrets(
+    plan: &Plan,
+    args: &ApplyArgs,
+    mut keys: Option<Sealer>,
+    io: &mut Io<'_>,
+) -> Result<(), CliError> {
+    let mut made = BTreeMap::new();
+    for change in &plan.changes {
+        let keys = keys.as_mut();
+        if let Some(secret) = keys.and_then(|keys| keys.take_made(&change.document)) {
+            made.insert(&change.key, secret);
+        }
+    }
+    let as_data = |change: &PlannedChange| {
+        let key = &change.key;
+        let mut value = json!({
+            "kind": key.kind.to_string(),
+            "tenant": (key.kind != Kind::Source).then_some(&key.tenant),
+            "name": key.name,
+            "action": change.action.done(),
+        });
+        if let Some(secret) = made.get(key).and_then(Secret::expose_text) {
+            value["secret"] = json!(secret);
+        }
+        value
+    };
+    let data = || json!({"changes": plan.changes.iter().map(as_data).collect::<Vec<_>>()});
+    if args.output.data(io.out, data)? {
+        return Ok(());
+    }
+    show(plan, args.dry_run, io)?;
+    for (key, secret) in &made {
+        secrets::show_made(key, secret, io)?;
+    }
+    Ok(())
 }
 
 /// What `documents` would change now, and the planner that says so again.
@@ -63,12 +108,20 @@ pub(crate) fn first_plan<'a>(
     let keys: Vec<ResourceKey> = documents.iter().map(|d| d.manifest.key()).collect();
     stored.check_readable(&keys)?;
     for document in &documents {
-        if let Manifest::Endpoint(endpoint) = &document.manifest
-            && let Some(reason) = not_called(&cluster.egress, &endpoint.spec.url)
-        {
+        let Manifest::Endpoint(endpoint) = &document.manifest else {
+            continue;
+        };
+        let name = spoken(&document.manifest.key());
+        if let Some(reason) = not_called(&cluster.egress, &endpoint.spec.url) {
             io.say(&format!(
-                "warning: {}: dispatchers will not call it as this egress policy stands: {reason}",
-                spoken(&document.manifest.key())
+                "warning: {name}: dispatchers will not call it as this egress policy stands: \
+                 {reason}"
+            ));
+        }
+        if endpoint.spec.signing.scheme == SigningScheme::Twilio {
+            io.say(&format!(
+                "warning: {name}: spec.signing.scheme: twilio is HMAC-SHA1 without a time; use \
+                 standard unless the receiver knows nothing else"
             ));
         }
     }
@@ -76,6 +129,7 @@ pub(crate) fn first_plan<'a>(
         cluster,
         documents,
         clock,
+        keys: secrets::sealer(cluster, io)?,
         start_offsets: StartOffsets::new(),
         missing: Vec::new(),
     };
@@ -109,6 +163,8 @@ pub(crate) struct Planner<'a> {
     cluster: &'a Cluster,
     documents: Vec<Document>,
     clock: &'a dyn Clock,
+    /// For secrets, where there is a key file.
+    keys: Option<Sealer>,
     /// Where sources start that are new; asked once.
     start_offsets: StartOffsets,
     /// Topics that do not exist.
@@ -125,14 +181,18 @@ impl Planner<'_> {
             .map_err(CliError::Plan)
     }
 
-    fn plan_with_known_offsets(&self, catalog: &Catalog) -> Result<Plan, PlanError> {
+    fn plan_with_known_offsets(&mut self, catalog: &Catalog) -> Result<Plan, PlanError> {
         let mut given = Given {
             now: self.clock.now(),
             topic_prefix: self.cluster.names.prefix(),
             start_offsets: &self.start_offsets,
             new_uid: &mut new_uid,
         };
-        plan::apply(catalog, self.documents.clone(), &mut given)
+        let documents = self.documents.clone();
+        match &mut self.keys {
+            Some(keys) => plan::apply_sealing(catalog, documents, &mut given, keys),
+            None => plan::apply(catalog, documents, &mut given),
+        }
     }
 
     fn resolve(&mut self, catalog: &Catalog) -> Result<(), CliError> {

@@ -12,6 +12,7 @@ use crate::describe::DescribeArgs;
 use crate::diff::DiffArgs;
 use crate::get::GetArgs;
 use crate::reference::ReferenceArgs;
+use crate::secrets::SecretsArgs;
 use crate::switch::SwitchArgs;
 use crate::topics::TopicsArgs;
 
@@ -36,7 +37,7 @@ pub struct KafkaArgs {
     /// Brokers to find the cluster by, separated by commas
     #[arg(long, value_name = "HOST:PORT", global = true)]
     pub brokers: Option<String>,
-    /// YAML file with a `kafka` section; HOOKLANE__KAFKA__KEY variables override it
+    /// YAML file with sections `kafka` and `secrets`; HOOKLANE__SECTION__KEY variables override it
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
@@ -60,6 +61,9 @@ pub enum Command {
     Pause(SwitchArgs),
     /// Let deliveries go on to an endpoint that is paused or disabled
     Resume(SwitchArgs),
+    /// Rotate secrets of endpoints, and the keys that they are encrypted under
+    #[command(visible_alias = "secret")]
+    Secrets(SecretsArgs),
     /// Create or check the internal topics
     Topics(TopicsArgs),
     /// Account for every delivery: matched = delivered + dead + expired + pending

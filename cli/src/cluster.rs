@@ -1,5 +1,6 @@
 //! The cluster a command works with.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hooklane_dispatcher::config::egress::{EGRESS, read_policy};
@@ -7,6 +8,7 @@ use hooklane_kafka::settings::{ClientSettings, check_properties};
 use hooklane_model::topic::TopicNames;
 use hooklane_sender::EgressPolicy;
 use hooklane_service::config::{ConfigErrors, KAFKA, KafkaSection, Keys, PROPERTIES};
+use hooklane_service::secrets::{SECRETS, SecretsSection};
 
 use crate::args::KafkaArgs;
 use crate::error::CliError;
@@ -34,6 +36,8 @@ pub struct Cluster {
     /// Where the services may send, as far as this command is told: by the
     /// `egress` section of the same file or environment.
     pub egress: EgressPolicy,
+    /// The file with the keys of secrets.
+    pub kek_file: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -42,7 +46,7 @@ impl Cluster {
     /// # Errors
     /// All problems of the configuration.
     pub fn find(args: &KafkaArgs, environment: &[(String, String)]) -> Result<Self, CliError> {
-        let mut keys = Keys::new(&[&KAFKA, &EGRESS]).ignoring(FOREIGN);
+        let mut keys = Keys::new(&[&KAFKA, &EGRESS, &SECRETS]).ignoring(FOREIGN);
         if let Some(file) = &args.config {
             keys = keys.file(file);
         }
@@ -52,6 +56,7 @@ impl Cluster {
         }
         let section = KafkaSection::read(&mut keys);
         let egress = read_policy(&mut keys);
+        let secrets = SecretsSection::read(&mut keys);
         let properties = section.properties.expose().clone();
         for problem in check_properties(&properties) {
             keys.entry_problem(&PROPERTIES, &problem.key, problem.reason);
@@ -64,6 +69,7 @@ impl Cluster {
             settings,
             names: TopicNames::new(section.topic_prefix),
             egress,
+            kek_file: secrets.kek_file,
         })
     }
 }

@@ -108,7 +108,7 @@ fn demonstrate(
     kafka.announce(io, &limit)?;
     let board: SharedBoard = Arc::new(Board::new().into());
     let receiver = Receiver::start(board.clone()).map_err(DemoError::Receiver)?;
-    let setup = setup::apply(&kafka, &receiver, args, around.clock)?;
+    let setup = setup::apply(&kafka, &receiver, args, around.clock, io)?;
     let services = Services::start(&kafka)?;
     let watch = Watch::start(&kafka.cluster, board.clone())?;
     let mut stage = Stage {

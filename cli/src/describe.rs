@@ -67,7 +67,7 @@ pub fn run(
         writeln!(io.out, "{:<13}{value}", format!("{name}:"))?;
     }
     writeln!(io.out, "Spec:")?;
-    for line in output::yaml(&document.spec)?.lines() {
+    for line in output::yaml(&document.shown_spec())?.lines() {
         writeln!(io.out, "  {line}")?;
     }
     if key.kind != Kind::Subscription {

@@ -59,8 +59,8 @@ fn as_data(change: &PlannedChange) -> Value {
         "tenant": (key.kind != Kind::Source).then_some(&key.tenant),
         "name": key.name,
         "action": change.action.done(),
-        "before": change.before.as_ref().map(|document| &document.spec),
-        "after": change.document.spec,
+        "before": change.before.as_ref().map(|document| document.shown_spec()),
+        "after": change.document.shown_spec(),
     })
 }
 
@@ -70,7 +70,7 @@ fn show(change: &PlannedChange, io: &mut Io<'_>) -> Result<(), CliError> {
         Some(document) => {
             let generation = document.manifest.meta().generation;
             writeln!(io.out, "--- {name} (generation {generation})")?;
-            output::yaml(&document.spec)?
+            output::yaml(&document.shown_spec())?
         }
         None => {
             writeln!(io.out, "--- {name} (does not exist)")?;
@@ -78,7 +78,7 @@ fn show(change: &PlannedChange, io: &mut Io<'_>) -> Result<(), CliError> {
         }
     };
     writeln!(io.out, "+++ {name} (file)")?;
-    let after = output::yaml(&change.document.spec)?;
+    let after = output::yaml(&change.document.shown_spec())?;
     for line in lines::difference(&before, &after) {
         writeln!(io.out, "{line}")?;
     }

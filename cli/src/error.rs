@@ -9,7 +9,9 @@ use hooklane_kafka::scan::ScanError;
 use hooklane_kafka::table::TableError;
 use hooklane_kafka::topics::TopicsError;
 use hooklane_model::plan::{PlanError, ProblemKind};
+use hooklane_secrets::EntropyError;
 use hooklane_service::config::ConfigErrors;
+use hooklane_service::secrets::KeyFileError;
 use thiserror::Error;
 
 use crate::exit;
@@ -77,6 +79,30 @@ pub enum CliError {
     /// Topics could not be read.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The key file is of no use.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// There is no key file.
+    #[error(
+        "secrets are stored encrypted, and there is no key file here: set \
+         HOOKLANE__SECRETS__KEK_FILE (`hooklane secrets keygen` makes one)"
+    )]
+    NoKeys,
+    /// No random bytes can be had.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The key file could not be created.
+    #[error("key file {} cannot be created", path.display())]
+    KeyOut {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Some secrets stay under other keys.
+    #[error("{0} secrets were not re-wrapped, see above; the keys that they need must stay")]
+    NotRekeyed(usize),
     /// The output could not be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -91,7 +117,7 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => exit::USAGE,
-            Self::Config(_) => exit::CONFIG,
+            Self::Config(_) | Self::Keys(_) | Self::NoKeys => exit::CONFIG,
             Self::NotFound(_) => exit::NOT_FOUND,
             Self::Plan(error) => match error.kind() {
                 ProblemKind::Conflict => exit::CONFLICT,

@@ -55,7 +55,8 @@ fn is_input(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-fn read_text(file: &Path, input: &mut dyn Read) -> std::io::Result<String> {
+/// The text of a file, or of standard input.
+pub(crate) fn read_text(file: &Path, input: &mut dyn Read) -> std::io::Result<String> {
     if is_input(file) {
         let mut text = String::new();
         input.read_to_string(&mut text)?;

@@ -112,7 +112,7 @@ fn short_name(key: &ResourceKey) -> String {
 
 /// The stored document, and for an endpoint what the pipeline found out.
 pub(crate) fn with_status(catalog: &Catalog, document: &Document, now: UnixMillis) -> Value {
-    let mut value = document.to_json();
+    let mut value = document.to_shown();
     if let Manifest::Endpoint(endpoint) = &document.manifest {
         value["status"] = Condition::of(catalog, endpoint, now).to_json();
     }

@@ -24,6 +24,7 @@ pub mod kind;
 pub mod lines;
 pub mod output;
 pub mod reference;
+pub mod secrets;
 pub mod store;
 pub mod switch;
 pub mod topics;
@@ -38,6 +39,7 @@ use hooklane_model::time::Clock;
 use args::{Cli, Command};
 use cluster::Cluster;
 use error::CliError;
+use secrets::{SecretsArgs, SecretsCommand};
 
 /// The three streams of a command.
 pub struct Io<'a> {
@@ -102,6 +104,12 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
     if let Command::Reference(args) = &cli.command {
         return reference::run(args, io);
     }
+    if let Command::Secrets(SecretsArgs {
+        command: SecretsCommand::Keygen(args),
+    }) = &cli.command
+    {
+        return secrets::keygen(args, io);
+    }
     let cluster = Cluster::find(&cli.kafka, &surroundings.environment)?;
     let clock = surroundings.clock;
     match cli.command {
@@ -112,6 +120,7 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
         Command::Delete(args) => delete::run(&cluster, &args, clock, io),
         Command::Pause(args) => switch::run(&cluster, &args, Switch::Pause, clock, io),
         Command::Resume(args) => switch::run(&cluster, &args, Switch::Resume, clock, io),
+        Command::Secrets(args) => secrets::run(&cluster, &args, clock, io),
         Command::Topics(args) => topics::run(&cluster, &args, io),
         Command::Books(args) => books::run(&cluster, &args, io),
         Command::Demo(args) => Ok(demo::run(&args, &cli.kafka, surroundings, io)),

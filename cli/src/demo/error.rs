@@ -37,6 +37,9 @@ pub(super) enum DemoError {
     /// Topics could not be read.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// There is no place for the keys of secrets.
+    #[error("no directory for the key file can be made")]
+    Keys(#[source] io::Error),
     /// The settings of a service are wrong.
     #[error("the configuration of {service} is not usable\n{errors}")]
     Config {

@@ -2,6 +2,7 @@
 //! topics of its own.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 
 use hooklane_kafka::embedded::EmbeddedBroker;
 use hooklane_kafka::scan::broker_count;
@@ -10,13 +11,15 @@ use hooklane_kafka::topics::{
     internal_topics, record_bytes_max,
 };
 use hooklane_model::topic::TopicNames;
+use hooklane_secrets::KeyId;
 use hooklane_sender::EgressPolicy;
+use tempfile::TempDir;
 
 use super::error::DemoError;
 use super::size::Limit;
 use crate::args::KafkaArgs;
 use crate::cluster::{Cluster, PATIENCE};
-use crate::{Io, Surroundings};
+use crate::{Io, Surroundings, secrets};
 
 /// Partitions of the topic with the events.
 pub(super) const EVENT_PARTITIONS: i32 = 4;
@@ -29,6 +32,9 @@ pub(super) struct Kafka {
     pub(super) events: String,
     pub(super) lanes: NonZeroU16,
     pub(super) check: TopicCheck,
+    /// What the demo's secrets are encrypted under: gone with the demo, so that
+    /// what it leaves in a real Kafka opens for nobody.
+    _keys: Keys,
     /// Ends with the demo.
     _embedded: Option<EmbeddedBroker>,
 }
@@ -49,6 +55,8 @@ impl Kafka {
             return Self::embedded(lanes);
         }
         let mut cluster = Cluster::find(args, &around.environment)?;
+        let keys = Keys::make()?;
+        cluster.kek_file = Some(keys.file());
         let time: String = around.clock.now().to_rfc3339();
         let digits: String = time.chars().filter(char::is_ascii_digit).collect();
         let own = format!("hooklane-demo-{digits}");
@@ -65,6 +73,7 @@ impl Kafka {
             events,
             lanes,
             check: TopicCheck::Full,
+            _keys: keys,
             _embedded: None,
         })
     }
@@ -74,15 +83,18 @@ impl Kafka {
         let events = "demo-events".to_owned();
         let broker = EmbeddedBroker::start(&specs(&names, &events, lanes, 1))?;
         let settings = broker.settings("hooklane-demo")?;
+        let keys = Keys::make()?;
         Ok(Self {
             cluster: Cluster {
                 settings,
                 names,
                 egress: EgressPolicy::default(),
+                kek_file: Some(keys.file()),
             },
             events,
             lanes,
             check: TopicCheck::PartitionsOnly,
+            _keys: keys,
             _embedded: Some(broker),
         })
     }
@@ -135,6 +147,22 @@ impl Kafka {
         (!self.is_embedded()).then(|| {
             format!("HOOKLANE__KAFKA__TOPIC_PREFIX={prefix} hooklane --brokers {brokers} books")
         })
+    }
+}
+
+/// A key file in a directory of its own.
+struct Keys(TempDir);
+
+impl Keys {
+    fn make() -> Result<Self, DemoError> {
+        let keys = Self(tempfile::tempdir().map_err(DemoError::Keys)?);
+        let id = KeyId::parse("demo").expect("four letters are an id");
+        secrets::make_key_file(&id, &keys.file())?;
+        Ok(keys)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("kek")
     }
 }
 

@@ -163,6 +163,9 @@ fn prepare<C>(
             .given("dispatcher.queue_wait", QUEUE_WAIT)
             .given("egress.allow_cidrs", "127.0.0.0/8")
             .given("egress.allow_http", "true");
+        if let Some(file) = &kafka.cluster.kek_file {
+            keys = keys.given("secrets.kek_file", file.display().to_string());
+        }
     }
     let common = CommonConfig::read(&mut keys);
     let config = read(&mut keys, &common);

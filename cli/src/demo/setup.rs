@@ -15,7 +15,7 @@ use super::error::DemoError;
 use super::kafka::Kafka;
 use super::receiver::Receiver;
 use crate::error::CliError;
-use crate::store;
+use crate::{Io, secrets, store};
 
 /// How many uids are tried to find one in a lane that is still free.
 const UID_TRIES: usize = 1_000;
@@ -37,10 +37,12 @@ pub(super) fn apply(
     receiver: &Receiver,
     args: &DemoArgs,
     clock: &dyn Clock,
+    io: &mut Io<'_>,
 ) -> Result<Setup, DemoError> {
     let urls: Vec<String> = (0..ROLES.len()).map(|index| receiver.url(index)).collect();
     let text = manifests(&kafka.events, &urls, args.rate, args.events.is_some());
     let documents = parse_yaml(&text).map_err(|error| CliError::Files(vec![error.to_string()]))?;
+    let mut keys = secrets::sealer(&kafka.cluster, io)?.ok_or(CliError::NoKeys)?;
     let mut used = Vec::new();
     let mut fresh = || spread(kafka, &mut used);
     let mut make = |catalog: &Catalog| -> Result<Plan, CliError> {
@@ -50,7 +52,8 @@ pub(super) fn apply(
             start_offsets: &StartOffsets::new(),
             new_uid: &mut fresh,
         };
-        plan::apply(catalog, documents.clone(), &mut given).map_err(CliError::Plan)
+        plan::apply_sealing(catalog, documents.clone(), &mut given, &mut keys)
+            .map_err(CliError::Plan)
     };
     let plan = store::write(&kafka.cluster, &mut make)?;
     let written: Vec<&Document> = plan.changes.iter().map(|change| &change.document).collect();
@@ -142,6 +145,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use hooklane_model::time::UnixMillis;
+    use hooklane_secrets::{KeyId, Keyring, Sealer, SystemEntropy};
 
     use super::*;
 
@@ -158,7 +162,13 @@ mod tests {
                 next
             },
         };
-        let plan = plan::apply(&Catalog::with_documents(), documents, &mut given).unwrap();
+        let id = KeyId::parse("k1").unwrap();
+        let text = Keyring::generate(&id, &mut SystemEntropy).unwrap();
+        let keyring = Keyring::parse(&text).unwrap();
+        let mut keys = Sealer::new(keyring, Box::new(SystemEntropy));
+        let plan =
+            plan::apply_sealing(&Catalog::with_documents(), documents, &mut given, &mut keys)
+                .unwrap();
         let written: Vec<&Document> = plan.changes.iter().map(|c| &c.document).collect();
         read_back(&written)
     }

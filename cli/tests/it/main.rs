@@ -9,4 +9,5 @@ mod demo;
 
 mod reference;
 mod resources;
+mod secrets;
 mod support;

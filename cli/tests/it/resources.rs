@@ -15,7 +15,7 @@ spec: {topic: shop.events, tenant: {header: tenant}, startFrom: latest}
 pub(crate) const ERP: &str = "apiVersion: hooklane/v1
 kind: Endpoint
 metadata: {tenant: acme, name: erp}
-spec: {url: 'https://erp.example/hooks', rateLimit: {perSecond: 50, burst: 100}}
+spec: {url: 'https://erp.example/hooks', rateLimit: {perSecond: 50, burst: 100}, signing: {scheme: none}}
 ";
 const ORDERS: &str = "apiVersion: hooklane/v1
 kind: Subscription
@@ -105,7 +105,7 @@ fn a_change_is_shown_before_it_is_made() {
         "--- Endpoint acme/erp (generation 1)\n\
          +++ Endpoint acme/erp (file)\n \
          rateLimit:\n   burst: 100\n-  perSecond: 50\n+  perSecond: 60\n \
-         url: https://erp.example/hooks\n"
+         signing:\n   scheme: none\n url: https://erp.example/hooks\n"
     );
     let data = world.run_with_input(&["diff", "-f", "-", "-o", "json"], &changed);
     let data: Value = serde_json::from_str(&data.quiet(1)).unwrap();
@@ -275,7 +275,7 @@ fn describe_tells_what_the_pipeline_found_out() {
          Breaker:     closed\n\
          Limit:       50/s, bursts of 100, 8 requests at a time\n\
          Waiting:     nothing to report: none parked, fewer than 100 in memory\n\
-         Spec:\n  rateLimit:\n    burst: 100\n    perSecond: 50\n  url: https://erp.example/hooks\n\
+         Spec:\n  rateLimit:\n    burst: 100\n    perSecond: 50\n  signing:\n    scheme: none\n  url: https://erp.example/hooks\n\
          Subscriptions:\n  Subscription acme/orders: order.*,refund from source shop\n"
     );
     assert_eq!(

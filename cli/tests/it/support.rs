@@ -112,6 +112,11 @@ impl World {
     }
 
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Ran {
+        self.run_in(&[], args, input)
+    }
+
+    /// Runs the command with more in its environment.
+    pub(crate) fn run_in(&self, more: &[(&str, &str)], args: &[&str], input: &str) -> Ran {
         let prefix = "HOOKLANE__KAFKA__";
         let mut environment = vec![(format!("{prefix}BROKERS"), self.broker.bootstrap().unwrap())];
         environment.extend(
@@ -122,6 +127,8 @@ impl World {
                     (format!("{prefix}PROPERTIES__{name}"), value)
                 }),
         );
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        environment.extend(more.iter().map(owned));
         run_at(&self.clock, environment, args, input)
     }
 
