@@ -12,5 +12,6 @@ mod hostile;
 mod hostile_http2;
 mod http1;
 mod pool;
+mod signatures;
 mod support;
 mod tls;
