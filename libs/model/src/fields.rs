@@ -211,7 +211,12 @@ impl Fields {
     pub fn list(&mut self, field: &'static str, findings: &mut Findings) -> Option<Vec<Value>> {
         match self.take(field)? {
             Value::Array(items) => Some(items),
-            other => self.mismatch(field, "a list", &other, findings),
+            // By kind: a single secret where a list of them belongs is one.
+            other => {
+                let reason = format!("expected a list, found {}", kind(&other));
+                findings.problem(self.path_of(field), reason);
+                None
+            }
         }
     }
 
@@ -276,7 +281,11 @@ impl Fields {
     /// Ends the object: fields that nobody took are unknown.
     pub fn finish(self, findings: &mut Findings) {
         for field in self.map.keys() {
-            let path = self.path_of(field);
+            // No field has a name as long: it may be a secret in the wrong place.
+            let path = match field.len() {
+                0..=SHOWN_MAX => self.path_of(field),
+                _ => self.path_of("(a long name)"),
+            };
             let reason = format!("unknown field; known here: {}", self.asked.join(", "));
             findings.unknown.push(Problem { path, reason });
         }
@@ -324,12 +333,16 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// Longest text that a problem repeats: words and times are shorter, keys and
+/// most tokens longer.
+const SHOWN_MAX: usize = 32;
+
 /// A scalar as written, anything larger by kind: an error names the value
-/// without repeating a document.
+/// without repeating a document, or a secret that stands in the wrong place.
 fn shown(value: &Value) -> String {
     match value {
         Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) if text.len() <= 80 => format!("`{text}`"),
+        Value::String(text) if text.len() <= SHOWN_MAX => format!("`{text}`"),
         other => kind(other).to_owned(),
     }
 }

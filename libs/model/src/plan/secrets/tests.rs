@@ -425,3 +425,31 @@ fn requests_are_signed_unless_the_manifest_says_otherwise() {
     world.apply(&endpoint("{scheme: none}")).unwrap();
     assert_eq!(world.stored().0["signing"], json!({"scheme": "none"}));
 }
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let places = [
+        json!({"scheme": CLEAR}),
+        json!({"secrets": CLEAR}),
+        json!({"secrets": "short-but-secret"}),
+        json!({"secrets": [CLEAR]}),
+        json!({"secrets": [{CLEAR: 1}]}),
+        json!({"secrets": [{"sealed": [CLEAR]}]}),
+        json!({"secrets": [{"value": [CLEAR]}]}),
+        json!({"secrets": [{"value": {"text": CLEAR}}]}),
+        json!({"secrets": [{"value": CLEAR, "vlaue": CLEAR}]}),
+        json!({"secrets": [{"value": format!("{CLEAR}!")}]}),
+        json!({"secrets": [{"value": CLEAR, "expiresAt": CLEAR}]}),
+        json!({"secrets": [{"valueFrom": CLEAR}]}),
+        json!({"secrets": [{"valueFrom": {CLEAR: CLEAR}}]}),
+        json!({"header": CLEAR, "secrets": [{"value": CLEAR}]}),
+        json!({CLEAR: CLEAR}),
+        json!(CLEAR),
+    ];
+    for signing in places {
+        let error = parse_yaml(&endpoint(&signing.to_string())).unwrap_err();
+        let said = format!("{error} {error:?}");
+        let shown = said.contains("MfKQ9r8G") || said.contains("short-but");
+        assert!(!shown, "{signing}: {said}");
+    }
+}
