@@ -25,4 +25,5 @@ mod partition;
 mod recovery;
 mod retry;
 mod scale;
+mod secrets;
 mod shutdown;

@@ -36,11 +36,29 @@ impl Pipeline {
         out
     }
 
-    fn try_command(&self, args: &[&str], input: &str) -> (bool, String, String) {
+    /// Whether a command succeeded, and what it wrote to its two streams.
+    pub(crate) fn try_command(&self, args: &[&str], input: &str) -> (bool, String, String) {
+        self.try_command_with(&[], args, input)
+    }
+
+    /// The same with other keys of configuration than the services have.
+    pub(crate) fn try_command_with(
+        &self,
+        keys: &[(&str, &str)],
+        args: &[&str],
+        input: &str,
+    ) -> (bool, String, String) {
         let mut child = Command::new(binary("hooklane"))
             .args(args)
             .env("HOOKLANE__KAFKA__BROKERS", &self.settings.brokers)
             .env("HOOKLANE__KAFKA__TOPIC_PREFIX", self.names.prefix())
+            .envs(
+                self.env
+                    .iter()
+                    .filter(|(key, _)| key.contains("SECRETS"))
+                    .cloned(),
+            )
+            .envs(keys.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

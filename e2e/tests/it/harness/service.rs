@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hooklane_test_support::{Process, Scrape, free_addr, wait_until};
+use hooklane_test_support::{Process, Scrape, free_addr, get, wait_until};
 use serde_json::Value;
 
 use super::command::binary;
@@ -112,6 +112,19 @@ impl Service {
     pub(crate) fn stop(mut self) {
         let code = self.process.sigterm_and_wait(DEADLINE).unwrap();
         assert_eq!(code, 0, "{:?}: {}", self.kind, self.process.log());
+    }
+
+    /// What it answers at a path of its admin server.
+    pub(crate) fn text_of(&self, path: &str) -> String {
+        get(self.addr, path).unwrap().1
+    }
+
+    /// Stops it as [`Service::stop`] does, and returns all it logged.
+    pub(crate) fn stop_and_log(mut self) -> String {
+        let code = self.process.sigterm_and_wait(DEADLINE).unwrap();
+        let log = self.process.log();
+        assert_eq!(code, 0, "{:?}: {log}", self.kind);
+        log
     }
 
     /// The log's lines, which are JSON.
