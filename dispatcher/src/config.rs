@@ -35,6 +35,13 @@ const MEMORY: KeySpec = KeySpec::new(
     "256MiB",
     "Bytes of deliveries held: each payload once and 200 B per delivery. Beyond it reading pauses.",
 );
+const TENANT_PERCENT: KeySpec = KeySpec::new(
+    "dispatcher.tenant_percent",
+    Kind::Integer,
+    "50",
+    "Of the slots, the percentage that one tenant may hold (but always 30) while endpoints of \
+     others are configured. 100 is no cap.",
+);
 const WORKERS: KeySpec = KeySpec::new(
     "dispatcher.workers",
     Kind::Integer,
@@ -64,6 +71,7 @@ pub const DISPATCHER: Section = Section {
     keys: &[
         QUEUE_WAIT,
         SLOTS,
+        TENANT_PERCENT,
         MEMORY,
         WORKERS,
         USER_AGENT,
@@ -78,6 +86,8 @@ pub struct Config {
     pub queue_wait: Duration,
     /// Requests open at a time in this process.
     pub slots: u32,
+    /// Of the slots, the percentage that one tenant may hold.
+    pub tenant_percent: u32,
     /// Bytes of deliveries held in this process.
     pub memory: usize,
     /// Threads that send.
@@ -111,6 +121,7 @@ impl Config {
         let config = Self {
             queue_wait: keys.duration_within(&QUEUE_WAIT, seconds(1)..=seconds(60)),
             slots: keys.integer(&SLOTS, 1..=100_000),
+            tenant_percent: keys.integer(&TENANT_PERCENT, 1..=100),
             // Token slots have 24 bits: 3 GiB at 200 B each is below that.
             memory: usize::try_from(keys.bytes(&MEMORY, 1 << 20..=3 << 30)).unwrap_or(1 << 20),
             workers: keys.integer(&WORKERS, 1..=WORKERS_MAX),
@@ -135,6 +146,7 @@ impl Config {
             queue_wait: self.queue_wait,
             slots: (self.slots / u32::from(self.workers)).max(1),
             bytes: self.memory / usize::from(self.workers),
+            tenant_percent: self.tenant_percent,
         }
     }
 }

@@ -127,6 +127,10 @@ pub(crate) struct Metrics {
     waiting: Gauge,
     in_flight: Gauge,
     slots_max: Gauge,
+    tenants_full: Gauge,
+    tenant_waits: Counter,
+    queued: Gauge,
+    queued_wide: Gauge,
     bytes: Gauge,
     bytes_max: Gauge,
     endpoints_active: Gauge,
@@ -165,6 +169,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
     let config = Config {
         queue_wait: Duration::ZERO,
         slots: 0,
+        tenant_percent: 0,
         memory: 0,
         workers: 0,
         user_agent: None,
@@ -222,6 +227,10 @@ impl Metrics {
             waiting: r.gauge("hooklane_deliveries_in_memory", "Deliveries in memory, requests included.")?,
             in_flight: r.gauge("hooklane_requests_in_flight", "Requests open.")?,
             slots_max: r.gauge("hooklane_requests_in_flight_max", "Bound of hooklane_requests_in_flight (dispatcher.slots).")?,
+            tenants_full: r.gauge("hooklane_tenants_at_share", "Tenants with as many requests open as one may have (dispatcher.tenant_percent) and more to start.")?,
+            tenant_waits: r.counter("hooklane_tenant_share_waits_total", "Turns that a tenant did not take because it had its share of the slots.")?,
+            queued: r.gauge("hooklane_deliveries_queued", "Deliveries that wait for this process, not for a limit of their own; of each tenant at most 1,024 where there are several. A worker stops reading at 4,096.")?,
+            queued_wide: r.gauge("hooklane_deliveries_queued_wide", "The same for events with more than 16 targets in a lane, which have turns of their own. A worker stops reading at 32,768.")?,
             bytes: r.gauge("hooklane_delivery_bytes", "Bytes held: each payload once and 200 B per delivery.")?,
             bytes_max: r.gauge("hooklane_delivery_bytes_max", "Bound of hooklane_delivery_bytes (dispatcher.memory); reading pauses there.")?,
             endpoints_active: r.gauge("hooklane_endpoints_active", "Endpoints with work or with limits that still bind.")?,
@@ -299,6 +308,8 @@ impl Metrics {
         };
         self.limit_waits
             .add(gauges.limit_waits - before.gauges.limit_waits);
+        self.tenant_waits
+            .add(gauges.tenant_waits - before.gauges.tenant_waits);
         self.connections_opened
             .add(stats.opened - before.stats.opened);
         self.connections_reused
@@ -310,6 +321,9 @@ impl Metrics {
         self.lanes.set_len(sum(|s| s.gauges.lanes));
         self.waiting.set_len(sum(|s| s.gauges.deliveries));
         self.in_flight.set_len(sum(|s| s.gauges.in_flight as usize));
+        self.tenants_full.set_len(sum(|s| s.gauges.tenants_full));
+        self.queued.set_len(sum(|s| s.gauges.queued));
+        self.queued_wide.set_len(sum(|s| s.gauges.queued_wide));
         self.bytes.set_len(sum(|s| s.gauges.bytes));
         self.endpoints_active
             .set_len(sum(|s| s.gauges.endpoints_active));

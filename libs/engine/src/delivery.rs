@@ -5,6 +5,7 @@ use std::rc::Rc;
 use hooklane_model::envelope::Target;
 use hooklane_model::lane::Lane;
 
+use crate::queue::Class;
 use crate::{AttemptResult, Mono, OpenEnvelope};
 
 /// One delivery in memory, from the read of its record until it is settled.
@@ -19,6 +20,8 @@ pub(crate) struct Delivery {
     pub(crate) arrived: Mono,
     /// Its share of the byte budget.
     pub(crate) cost: usize,
+    /// Which turns it takes part in.
+    pub(crate) class: Class,
     pub(crate) state: State,
     pub(crate) last: Option<AttemptResult>,
     /// Whether its request is a breaker's probe, or was the last one.

@@ -1,6 +1,5 @@
 //! An endpoint as one worker sees it: its queue, its limits, its holds.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use hooklane_model::time::UnixMillis;
 use crate::ages::Ages;
 use crate::breaker::{Admit, Breaker};
 use crate::bucket::{Bucket, BucketClock};
+use crate::queue::{Class, Queue};
 use crate::{Limits, Mono, Now, ParkReason};
 
 /// What configuration and status say of an endpoint uid.
@@ -47,9 +47,10 @@ pub(crate) struct EndpointState {
     pub(crate) uid: EndpointUid,
     pub(crate) lane: Lane,
     pub(crate) spec: Arc<Endpoint>,
-    /// Slots of deliveries that may start as soon as the limits allow, in
-    /// order of arrival.
-    pub(crate) queue: VecDeque<usize>,
+    /// Its tenant's key in the rings.
+    pub(crate) tenant: usize,
+    /// What may start as soon as the limits allow.
+    pub(crate) queue: Queue,
     pub(crate) in_flight: u32,
     /// Deliveries in memory that are not decided: waiting or in flight.
     pub(crate) members: u32,
@@ -67,8 +68,12 @@ pub(crate) struct EndpointState {
     reservations: Reservations,
     /// Moving average of an attempt's duration.
     latency: Duration,
-    /// Whether it stands in the ready ring.
-    pub(crate) in_ready: bool,
+    /// The ring it stands in, if it has a turn to wait for.
+    pub(crate) in_ready: Option<Class>,
+    /// How much of its queue counts as waiting for this process, and as what.
+    pub(crate) counted: (usize, Class),
+    /// Its queue is longer than what it takes in a second.
+    pub(crate) slow: bool,
     /// When it will be woken for its limit or hold, if it will.
     pub(crate) wake_at: Option<Mono>,
     /// Whether a timer watches its oldest queued delivery.
@@ -91,7 +96,7 @@ struct Reservations {
 impl EndpointState {
     pub(crate) fn new(
         spec: Arc<Endpoint>,
-        lane: Lane,
+        (lane, tenant): (Lane, usize),
         clock: &BucketClock,
         claimed_at: Mono,
     ) -> Self {
@@ -108,7 +113,8 @@ impl EndpointState {
             uid: spec.uid(),
             lane,
             spec,
-            queue: VecDeque::new(),
+            tenant,
+            queue: Queue::default(),
             in_flight: 0,
             members: 0,
             member_bytes: 0,
@@ -123,7 +129,9 @@ impl EndpointState {
                 slots: claimed_at,
             },
             latency: Duration::ZERO,
-            in_ready: false,
+            in_ready: None,
+            counted: (0, Class::Narrow),
+            slow: false,
             wake_at: None,
             stale_armed: false,
         }
@@ -180,7 +188,7 @@ impl EndpointState {
         self.spec
             .spec
             .max_concurrency
-            .min((limits.slots / 10).max(30))
+            .min((limits.slots / 10).max(crate::SLOTS_MIN))
     }
 
     /// Notes how long an attempt took.
@@ -251,6 +259,12 @@ impl EndpointState {
             .clamp(1, QUEUE_MAX)
     }
 
+    /// Whether its queue waits for a limit or hold of its own, or because it
+    /// is slow, rather than for its turn.
+    pub(crate) fn waits_for_itself(&self) -> bool {
+        self.in_ready.is_none() && (self.slow || self.wake_at.is_some())
+    }
+
     /// Whether any of its deliveries waits in Kafka, as far as this claim knows.
     pub(crate) fn has_away(&self) -> bool {
         self.parked.count() + self.retrying.count() > 0
@@ -261,7 +275,7 @@ impl EndpointState {
         self.members == 0
             && !self.has_away()
             && self.in_flight == 0
-            && !self.in_ready
+            && self.in_ready.is_none()
             && !self.stale_armed
             && self.wake_at.is_none()
     }

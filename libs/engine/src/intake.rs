@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hooklane_model::catalog::{Change, EndpointStatus};
-use hooklane_model::envelope::{ConfigStamp, Target};
+use hooklane_model::envelope::{ConfigStamp, Envelope, Target};
 use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
 use hooklane_model::resource::Endpoint;
@@ -14,6 +14,8 @@ use hooklane_model::time::UnixMillis;
 
 use crate::delivery::{Delivery, State};
 use crate::endpoint::{EndpointState, Known};
+use crate::pump::SLOW_AFTER;
+use crate::queue::Class;
 use crate::timers::Wake;
 use crate::{Action, Core, DeadReason, Epoch, Now, OpenEnvelope, ParkReason, TARGET_BYTES, WorkId};
 
@@ -44,11 +46,15 @@ impl Core {
         let parts = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         state.opened(offset, parts, now.mono);
         let share = envelope.payload.len().div_ceil(targets.len().max(1));
+        let class = class_of(&envelope.envelope);
         for target in targets.iter().copied() {
             self.came_back(lane, &envelope, &target);
             let state = self.lanes.get_mut(&lane).expect("claimed above");
             if state.dedupe.is_repeat(now.mono, &target) {
                 state.finished(offset);
+                if let Some(key) = self.by_uid.get(&target.endpoint).copied() {
+                    self.forget_if_idle(now, key);
+                }
                 continue;
             }
             let seq = self.next_seq;
@@ -63,6 +69,7 @@ impl Core {
                 target,
                 arrived: now.mono,
                 cost,
+                class,
                 state: State::Timed,
                 last: None,
                 probe: false,
@@ -171,11 +178,10 @@ impl Core {
             let due = due.map(|due| now.wall_at(due));
             return self.park(now, slot, reason, due, out);
         }
-        endpoint.queue.push_back(slot);
-        self.read_ahead.queued += 1;
+        endpoint.queue.push_back(slot, self.deliveries[slot].class);
         if !endpoint.stale_armed {
             endpoint.stale_armed = true;
-            self.timers.arm(arrived.after(wait), Wake::Stale(key));
+            self.timers.arm(arrived.after(SLOW_AFTER), Wake::Stale(key));
         }
         self.deliveries[slot].state = State::Queued;
         self.make_ready(key);
@@ -188,7 +194,8 @@ impl Core {
             return *key;
         }
         let claimed_at = self.lanes.get(&lane).map_or(now.mono, |s| s.claimed_at);
-        let state = EndpointState::new(spec.clone(), lane, &self.clock, claimed_at);
+        let tenant = self.ready.join(&spec.meta.tenant);
+        let state = EndpointState::new(spec.clone(), (lane, tenant), &self.clock, claimed_at);
         let key = self.endpoints.insert(state);
         self.by_uid.insert(uid, key);
         key
@@ -232,6 +239,10 @@ impl Core {
     pub(crate) fn count_away(&mut self, slot: usize, goes: bool) {
         let delivery = &self.deliveries[slot];
         let target = &delivery.target;
+        // What this claim puts away is its own, wherever a clock stepped.
+        if let Some(lane) = self.lanes.get_mut(&delivery.lane) {
+            lane.claimed_wall = lane.claimed_wall.min(target.delayed_at);
+        }
         if let Some(key) = self.by_uid.get(&target.endpoint).copied() {
             let (first_seen, bytes) = away_size(&delivery.envelope);
             let away = self.endpoints[key].away(target.spills);
@@ -262,7 +273,7 @@ impl Core {
                     }
                 }
                 Change::EndpointGone(uid) => {
-                    self.known.insert(*uid, Known::Deleted);
+                    self.know(*uid, Known::Deleted);
                     self.replace_queue(now, *uid, out);
                 }
                 Change::Status(uid, status) => {
@@ -283,13 +294,27 @@ impl Core {
         self.place_waiting(now, out);
     }
 
+    /// Takes in what is known of an endpoint now.
+    fn know(&mut self, uid: EndpointUid, known: Known) {
+        let mut count = |known: &Known, is| {
+            if let Known::Configured { endpoint, .. } = known {
+                (self.ready).configured(&endpoint.meta.tenant, is, &self.limits);
+            }
+        };
+        // The new one first: an edit must not look like the end of a tenant.
+        count(&known, true);
+        if let Some(before) = self.known.insert(uid, known) {
+            count(&before, false);
+        }
+    }
+
     fn endpoint_changed(&mut self, endpoint: &Arc<Endpoint>) {
         let uid = endpoint.uid();
         let known = Known::Configured {
             endpoint: endpoint.clone(),
             disabled: false,
         };
-        self.known.insert(uid, known);
+        self.know(uid, known);
         self.refresh_disabled(uid);
         if let Some(key) = self.by_uid.get(&uid).copied() {
             let state = &mut self.endpoints[key];
@@ -319,8 +344,8 @@ impl Core {
         let Some(key) = self.by_uid.get(&uid).copied() else {
             return;
         };
-        let queued = std::mem::take(&mut self.endpoints[key].queue);
-        self.read_ahead.queued -= queued.len();
+        let queued = self.endpoints[key].queue.take();
+        self.count_queue(key);
         for slot in queued {
             self.place(now, slot, out);
         }
@@ -334,6 +359,19 @@ impl Core {
                 self.place(now, slot, out);
             }
         }
+    }
+}
+
+/// Targets in one lane beyond which an event is wide. Over 64 lanes that is an
+/// event for a thousand endpoints: as many starts as a worker makes in some
+/// tens of milliseconds.
+const WIDE_TARGETS: usize = 16;
+
+fn class_of(envelope: &Envelope) -> Class {
+    if envelope.targets.len() > WIDE_TARGETS || envelope.chunk.count > 1 {
+        Class::Wide
+    } else {
+        Class::Narrow
     }
 }
 

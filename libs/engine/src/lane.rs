@@ -123,9 +123,9 @@ impl Core {
         state.draining = Some(deadline);
         self.hand_over_health(lane, out);
         self.timers.arm(deadline, Wake::Lane(lane));
-        for (_, endpoint) in self.endpoints.iter_mut().filter(|(_, e)| e.lane == lane) {
-            self.read_ahead.queued -= endpoint.queue.len();
-            endpoint.queue.clear();
+        for key in self.endpoints_of(lane) {
+            drop(self.endpoints[key].queue.take());
+            self.count_queue(key);
         }
         for slot in self.slots_of(lane, |state| !state.is_busy()) {
             let due = self.deliveries[slot].target.due.max(now.wall);
@@ -166,6 +166,7 @@ impl Core {
         if let Some(key) = self.by_uid.get(&uid) {
             let endpoint = &mut self.endpoints[*key];
             endpoint.in_flight -= 1;
+            self.ready.ended(endpoint.tenant, 1);
             due = now.wall.after(endpoint.spec.spec.timeout);
         }
         if let Some(state) = self.lanes.get_mut(&lane) {
@@ -218,16 +219,14 @@ impl Core {
             self.drop_delivery(slot);
         }
         self.failing.retain(|_, failing| failing.lane != lane);
-        let keys: Vec<usize> = self
-            .endpoints
-            .iter()
-            .filter(|(_, e)| e.lane == lane)
-            .map(|(key, _)| key)
-            .collect();
-        for key in keys {
-            self.ready.retain(|k| *k != key);
+        for key in self.endpoints_of(lane) {
             self.remove_endpoint(key);
         }
+    }
+
+    fn endpoints_of(&self, lane: Lane) -> Vec<usize> {
+        let of_lane = self.endpoints.iter().filter(|(_, e)| e.lane == lane);
+        of_lane.map(|(key, _)| key).collect()
     }
 
     /// Takes a delivery out of memory without settling it.

@@ -26,7 +26,9 @@ mod intake;
 mod lane;
 mod outcome;
 mod pump;
+mod queue;
 mod readahead;
+mod ready;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -34,7 +36,7 @@ mod time;
 mod timers;
 mod view;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,7 @@ pub use self::outcome::{
     AttemptEnd, AttemptResult, DeadReason, Directive, Outcome, ParkReason, Side, Verdict, verdict,
 };
 use self::readahead::ReadAhead;
+use self::ready::Ready;
 pub use self::time::{Mono, Now};
 use self::timers::Timers;
 pub use self::view::EndpointView;
@@ -309,7 +312,23 @@ pub struct Limits {
     pub slots: u32,
     /// Bytes held: each payload once, and [`TARGET_BYTES`] per delivery.
     pub bytes: usize,
+    /// Of the slots and bytes, the percentage that one tenant may hold while
+    /// others are configured.
+    pub tenant_percent: u32,
 }
+
+impl Limits {
+    /// Requests that one tenant may have open while others are configured.
+    #[must_use]
+    pub fn tenant_slots(&self) -> u32 {
+        let share = u64::from(self.slots) * u64::from(self.tenant_percent) / 100;
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        share.max(SLOTS_MIN).min(self.slots)
+    }
+}
+
+/// Slots that every endpoint and tenant may have, however small its share is.
+const SLOTS_MIN: u32 = 30;
 
 /// What a delivery costs in memory beside its payload, measured generously:
 /// the slab entry, its queue entry and timers.
@@ -330,8 +349,8 @@ pub struct Core {
     by_uid: HashMap<EndpointUid, usize>,
     deliveries: Slab<Delivery>,
     next_seq: u32,
-    /// Endpoints that may have something to start, in turn.
-    ready: VecDeque<usize>,
+    /// Whose turn it is to start something.
+    ready: Ready,
     timers: Timers,
     /// Whether a sweep is armed.
     sweeping: bool,
@@ -368,7 +387,7 @@ impl Core {
             by_uid: HashMap::new(),
             deliveries: Slab::new(),
             next_seq: 0,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             timers: Timers::default(),
             sweeping: false,
             unknown: Vec::new(),
@@ -458,6 +477,10 @@ impl Core {
             endpoints_held: self.held,
             breakers_open: self.breakers_open,
             limit_waits: self.limit_waits,
+            tenants_full: self.ready.full(),
+            tenant_waits: self.ready.waits(),
+            queued: self.ready.ahead().0,
+            queued_wide: self.ready.ahead().1,
             oldest: self
                 .lanes
                 .values()
@@ -488,6 +511,16 @@ pub struct Gauges {
     pub breakers_open: usize,
     /// Starts that the rate limit put off, since the start.
     pub limit_waits: u64,
+    /// Tenants at their share of the slots with more to start.
+    pub tenants_full: usize,
+    /// Turns that a tenant did not take because it had its share of the
+    /// slots, since the start.
+    pub tenant_waits: u64,
+    /// Deliveries that wait for this process: of each tenant at most its
+    /// share, and none of wide events.
+    pub queued: usize,
+    /// Deliveries of wide events that wait for this process.
+    pub queued_wide: usize,
     /// When the oldest record that is not settled was read.
     pub oldest: Option<Mono>,
 }

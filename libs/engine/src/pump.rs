@@ -15,6 +15,10 @@ use crate::{Action, Core, Now, SendOrder, WorkId};
 /// went to another owner.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
+/// A queue whose head has waited this long waits for its endpoint, not for
+/// this process.
+pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
+
 /// What became of an endpoint's turn.
 enum Turn {
     /// It started a request and may start another.
@@ -24,26 +28,20 @@ enum Turn {
 }
 
 impl Core {
-    /// Puts an endpoint into the ready ring, once.
-    pub(crate) fn make_ready(&mut self, key: usize) {
-        let endpoint = &mut self.endpoints[key];
-        if !endpoint.in_ready && !endpoint.queue.is_empty() {
-            endpoint.in_ready = true;
-            self.ready.push_back(key);
-        }
-    }
-
-    /// Gives every ready endpoint one start in turn until the slots are taken
-    /// or nobody is ready.
+    /// Gives every tenant, and of it every ready endpoint, one start in turn
+    /// until the slots are taken or nobody is ready.
     pub(crate) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
         while self.in_flight < self.limits.slots && now.mono < self.lease_until {
-            let Some(key) = self.ready.pop_front() else {
+            let Some((key, class)) = self.next_ready() else {
                 break;
             };
-            self.endpoints[key].in_ready = false;
             match self.start_one(now, key, out) {
                 Turn::Again => self.make_ready(key),
-                Turn::Rest => {}
+                Turn::Rest => {
+                    self.rests(key, class);
+                    // What it waited for its turn with may be gone.
+                    self.forget_if_idle(now, key);
+                }
             }
         }
     }
@@ -71,8 +69,8 @@ impl Core {
             return Turn::Rest;
         }
         let slot = endpoint.queue.pop_front().expect("checked above");
-        self.read_ahead.queued -= 1;
         endpoint.in_flight += 1;
+        self.ready.began(endpoint.tenant);
         self.in_flight += 1;
         let spec = endpoint.spec.clone();
         let probe = admits == Admit::Probe;
@@ -80,6 +78,7 @@ impl Core {
             endpoint.breaker.probing();
         }
         let delivery = &mut self.deliveries[slot];
+        endpoint.slow = now.mono.since(delivery.arrived) >= SLOW_AFTER;
         delivery.probe = probe;
         delivery.state = State::InFlight;
         delivery.sent_with = spec.meta.generation;
@@ -130,7 +129,8 @@ impl Core {
     }
 
     /// Parks what has reached the queue wait at the head of an endpoint's
-    /// queue: the endpoint is slower than it was thought to be.
+    /// queue: the endpoint is slower than it was thought to be. And finds out
+    /// early that it is.
     fn park_stale(&mut self, now: Now, key: usize, out: &mut Vec<Action>) {
         let wait = self.limits.queue_wait;
         let Some(endpoint) = self.endpoints.get_mut(key) else {
@@ -138,21 +138,24 @@ impl Core {
         };
         endpoint.stale_armed = false;
         let mut stale = Vec::new();
-        while let Some(slot) = endpoint.queue.front().copied() {
+        while let Some(slot) = endpoint.queue.front() {
             let until = self.deliveries[slot].arrived.after(wait);
             if until > now.mono {
+                let slow_at = self.deliveries[slot].arrived.after(SLOW_AFTER);
+                endpoint.slow |= slow_at <= now.mono;
+                let at = if slow_at > now.mono { slow_at } else { until };
                 endpoint.stale_armed = true;
-                self.timers.arm(until, Wake::Stale(key));
+                self.timers.arm(at, Wake::Stale(key));
                 break;
             }
             endpoint.queue.pop_front();
-            self.read_ahead.queued -= 1;
             stale.push(slot);
         }
         let (reason, from) = endpoint.stands_still(now.mono);
         for slot in stale {
             self.park(now, slot, reason, from.map(|at| now.wall_at(at)), out);
         }
+        self.count_queue(key);
         self.forget_if_idle(now, key);
     }
 
@@ -169,15 +172,6 @@ impl Core {
             return;
         }
         self.remove_endpoint(key);
-    }
-
-    /// Takes an endpoint's state out of memory.
-    pub(crate) fn remove_endpoint(&mut self, key: usize) {
-        let state = self.endpoints.remove(key);
-        self.by_uid.remove(&state.uid);
-        self.read_ahead.queued -= state.queue.len();
-        self.held -= usize::from(state.held);
-        self.breakers_open -= usize::from(!state.breaker.is_closed());
     }
 
     /// Looks through the endpoints whose deliveries wait in Kafka for counts

@@ -105,6 +105,7 @@ impl Core {
         };
         let endpoint = &mut self.endpoints[key];
         endpoint.in_flight -= 1;
+        self.ready.ended(endpoint.tenant, 1);
         endpoint.observe_latency(result.elapsed);
         let was_closed = endpoint.breaker.is_closed();
         let slots = endpoint.slots(&self.limits);
@@ -144,8 +145,8 @@ impl Core {
         if !opened {
             return self.place(now, slot, out);
         }
-        self.endpoints[key].queue.push_front(slot);
-        self.read_ahead.queued += 1;
+        let class = self.deliveries[slot].class;
+        self.endpoints[key].queue.push_front(slot, class);
         self.replace_queue(now, uid, out);
     }
 

@@ -5,6 +5,7 @@ mod bench;
 mod breaker;
 mod disable;
 mod drive;
+mod fairness;
 mod found;
 mod handover;
 mod model;

@@ -15,7 +15,8 @@ pub(crate) enum Wake {
     Work(WorkId),
     /// An endpoint may start again: its limit or its hold has passed.
     Endpoint(usize),
-    /// An endpoint's oldest queued delivery reaches the queue wait.
+    /// An endpoint's oldest queued delivery reaches the queue wait, or shows
+    /// that the endpoint is slow.
     Stale(usize),
     /// Counts of what waits in Kafka are looked through.
     Sweep,

@@ -87,7 +87,7 @@ impl Core {
         let waiting = in_memory + state.parked.count() + state.retrying.count();
         let interval = state.interval(&self.limits);
         let head = state.queue.front().map(|slot| {
-            let envelope = &self.deliveries[*slot].envelope.envelope;
+            let envelope = &self.deliveries[slot].envelope.envelope;
             (envelope.first_seen, state.queue.len() as u64)
         });
         let held_until = state

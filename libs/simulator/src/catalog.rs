@@ -25,6 +25,10 @@ impl View {
         self.endpoint.as_ref().map(|e| e.meta.generation)
     }
 
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.endpoint.as_ref().map(|e| e.meta.tenant.as_str())
+    }
+
     pub(crate) fn is_disabled(&self) -> bool {
         let generation = self.generation();
         generation.is_some() && (self.disabled == generation || self.found == generation)

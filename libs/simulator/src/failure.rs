@@ -28,6 +28,8 @@ pub enum Rule {
     Slots,
     /// One endpoint has more requests open than its share.
     Share,
+    /// One tenant has more requests open than its share, or others' turns.
+    Tenant,
     /// The byte budget is exceeded, or not kept.
     Bytes,
     /// A ready endpoint was passed over again and again.
@@ -75,6 +77,7 @@ impl Rule {
             Self::Age => "P4.age",
             Self::Slots => "P4.slots",
             Self::Share => "P4.share",
+            Self::Tenant => "P4.tenant",
             Self::Bytes => "P4.bytes",
             Self::Starved => "P4.starved",
             Self::Due => "P5.due",

@@ -6,6 +6,7 @@ mod limits;
 mod memory;
 mod requests;
 mod rest;
+mod tenants;
 mod terminal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -59,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) trouble: u32,
     /// Of 100 events, so many are for one tenant only.
     pub(crate) hot_percent: u32,
+    /// Endpoints that this tenant has besides.
+    pub(crate) crowd: usize,
     /// Endpoints with a rate limit, of 100.
     pub(crate) limited_percent: u32,
     /// Configuration changes; else none.
@@ -92,10 +94,12 @@ impl Plan {
                 queue_wait: Duration::from_secs(10),
                 slots,
                 bytes: [64 << 10, 1 << 20, 16 << 20][rng.usize(0..3)],
+                tenant_percent: 50,
             },
             arrival_micros: [4_000, 20_000, 100_000, 400_000][rng.usize(0..4)],
             trouble: rng.u32(0..60),
             hot_percent: [0, 0, 90, 99][rng.usize(0..4)],
+            crowd: [0, 0, 0, 60][rng.usize(0..4)],
             limited_percent: [0, 40, 90][rng.usize(0..3)],
             churn: rng.u32(0..3) > 0,
         };

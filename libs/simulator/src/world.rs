@@ -34,6 +34,9 @@ use crate::{Options, Summary};
 /// The true wall time at the beginning.
 const WALL: UnixMillis = UnixMillis(1_700_000_000_000);
 
+/// The tenant that floods, where one does.
+const HOT: &str = "hot";
+
 /// How often topics forget what nobody needs, in seconds: longer than a commit
 /// takes to land.
 const RETAIN_EVERY: u64 = 120;
@@ -95,11 +98,14 @@ impl<'a> World<'a> {
             let limited = self.rng.u32(0..100) < self.plan.limited_percent;
             // The first few belong to the tenant that may be hot.
             let tenant = if index < 3 {
-                "hot".to_owned()
+                HOT.to_owned()
             } else {
                 format!("t{}", index % 5)
             };
             self.catalog.create(&mut self.rng, limited, &tenant);
+        }
+        for _ in 0..self.plan.crowd {
+            self.catalog.create(&mut self.rng, false, HOT);
         }
         for place in 0..self.plan.processes {
             let cores = self.cores();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hooklane_model::catalog::Change;
-use hooklane_model::envelope::{ConfigStamp, Target};
+use hooklane_model::envelope::{Chunk, ConfigStamp, Target};
 use hooklane_model::time::UnixMillis;
 use serde_json::{Value, json};
 
@@ -33,17 +33,24 @@ pub(super) fn spec() -> Value {
 
 impl Bench {
     pub(super) fn new(spec: Value) -> Self {
+        let mut bench = Self::with(100);
+        bench.configure(0, vec![Change::Endpoint(endpoint(1, 1, spec))]);
+        bench
+    }
+
+    /// A core that knows no endpoint yet.
+    pub(super) fn with(slots: u32) -> Self {
         let limits = Limits {
             queue_wait: Duration::from_secs(10),
-            slots: 100,
+            slots,
             bytes: 64 << 20,
+            tenant_percent: 50,
         };
         let mut bench = Self {
             core: Core::new(limits, 1),
             offset: 0,
         };
         bench.core.set_lease(Mono(u64::MAX));
-        bench.configure(0, vec![Change::Endpoint(endpoint(1, 1, spec))]);
         bench.step(
             0,
             Event::LaneAssigned {
@@ -76,8 +83,19 @@ impl Bench {
     }
 
     pub(super) fn read(&mut self, millis: u64, targets: Vec<Target>) -> Vec<Action> {
+        self.read_chunk(millis, Chunk { index: 0, count: 1 }, targets)
+    }
+
+    pub(super) fn read_chunk(
+        &mut self,
+        millis: u64,
+        chunk: Chunk,
+        targets: Vec<Target>,
+    ) -> Vec<Action> {
+        let mut envelope = envelope(self.offset, T0, targets);
+        envelope.chunk = chunk;
         let record = Rc::new(OpenEnvelope {
-            envelope: envelope(self.offset, T0, targets),
+            envelope,
             payload: Bytes::from_static(b"{}"),
         });
         let offset = self.offset;

@@ -100,15 +100,25 @@ fn limits() -> Limits {
         queue_wait: Duration::from_secs(10),
         slots: 12,
         bytes: 1 << 20,
+        tenant_percent: 50,
     }
 }
 
 pub(super) fn endpoint(uid: u128, generation: u64, spec: serde_json::Value) -> Arc<Endpoint> {
+    endpoint_of("t", uid, generation, spec)
+}
+
+pub(super) fn endpoint_of(
+    tenant: &str,
+    uid: u128,
+    generation: u64,
+    spec: serde_json::Value,
+) -> Arc<Endpoint> {
     let document = json!({
         "apiVersion": "hooklane/v1",
         "kind": "Endpoint",
         "metadata": {
-            "tenant": "t", "name": format!("e{uid}"),
+            "tenant": tenant, "name": format!("e{uid}"),
             "uid": EndpointUid(uid).to_string(), "generation": generation,
         },
         "spec": spec,

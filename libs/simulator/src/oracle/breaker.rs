@@ -43,6 +43,14 @@ pub(crate) struct Breaking {
     last: Mono,
 }
 
+impl Breaking {
+    /// Whether the endpoint has never failed under this claim: nothing but
+    /// its limits can keep it from starting.
+    pub(super) fn never_failed(&self) -> bool {
+        self.failures == 0
+    }
+}
+
 fn sign(end: &AttemptEnd) -> Option<bool> {
     match *end {
         AttemptEnd::Response {
@@ -158,6 +166,14 @@ impl Oracle {
         };
         if breaking.position == Position::Unsure && well == Some(true) {
             breaking.in_a_row = 0;
+        }
+    }
+
+    /// An answer for a lane that is being given up: the engine may still count
+    /// it, but nothing more starts.
+    pub(super) fn breaker_hears_late(&mut self, who: Who, uid: EndpointUid, end: &AttemptEnd) {
+        if let Some(breaking) = self.breaking.get_mut(&(who, uid)) {
+            breaking.failures += u32::from(sign(end) == Some(false));
         }
     }
 

@@ -26,9 +26,11 @@ pub(crate) struct Turns {
     /// When the records of a claim were read that are not settled.
     read: BTreeMap<(Lane, u64), VecDeque<(i64, Mono)>>,
     /// Deliveries that only wait for a start.
-    queued: BTreeMap<EndpointUid, BTreeSet<DeliveryId>>,
+    pub(super) queued: BTreeMap<EndpointUid, BTreeSet<DeliveryId>>,
     /// Starts of others since an endpoint was ready and did not start.
     passed: BTreeMap<EndpointUid, u32>,
+    /// The same for tenants.
+    pub(super) tenants_passed: BTreeMap<String, u32>,
     /// What each claim was given lately: a repeat of it may be dropped.
     seen: BTreeMap<(Lane, u64), BTreeMap<Given, Mono>>,
 }
@@ -102,7 +104,7 @@ impl Oracle {
         for request in process.requests.values() {
             *open.entry(request.target.endpoint).or_default() += 1;
         }
-        let holds = &self.holds;
+        let (holds, breaking) = (&self.holds, &self.breaking);
         let Some(turns) = self.turns.get_mut(&(process.who, worker)) else {
             return;
         };
@@ -121,6 +123,9 @@ impl Oracle {
                     && holds
                         .get(&(process.who, *other))
                         .is_none_or(|at| *at <= now)
+                    && breaking
+                        .get(&(process.who, *other))
+                        .is_none_or(super::Breaking::never_failed)
             });
             if !ready {
                 turns.passed.remove(other);

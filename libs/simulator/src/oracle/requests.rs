@@ -142,6 +142,7 @@ impl Oracle {
         self.breaker_allows(process.who, (uid, number), (now.mono, open));
         self.attempt_follows(now, order);
         self.shares(process, plan, order);
+        self.tenant_shares(process, plan, (now.mono, lane), order);
     }
 
     /// The attempt's number and time follow from the answers so far.
@@ -231,7 +232,9 @@ impl Oracle {
             .get(&uid)
             .and_then(|view| view.endpoint.as_ref())
             .map(|endpoint| endpoint.spec.retry.clone());
-        if !inert {
+        if inert {
+            self.breaker_hears_late(process.who, uid, &result.end);
+        } else {
             let heard = (&result.end, now.mono);
             self.breaker_hears(process, (request, number), heard);
         }

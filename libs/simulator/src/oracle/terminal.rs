@@ -43,7 +43,16 @@ impl Oracle {
             DeadReason::Expired => {
                 let hold = self.holds.get(&(process.who, uid)).copied();
                 let hold = hold.map_or(Duration::ZERO, |until| until.since(now.mono));
-                endpoint.is_some_and(|e| age + RETRY_MAX.max(hold) > e.spec.retry.max_age)
+                // A lane that is being given up holds nothing any more.
+                let asked = match last {
+                    Some(AttemptEnd::Response { retry_after, .. }) => *retry_after,
+                    _ => None,
+                };
+                endpoint.is_some_and(|e| {
+                    let max_age = e.spec.retry.max_age;
+                    let asked = asked.unwrap_or_default().min(max_age);
+                    age + RETRY_MAX.max(hold).max(asked) > max_age
+                })
             }
             DeadReason::Exhausted => endpoint.is_some_and(|e| made >= e.spec.retry.attempts_max()),
             DeadReason::Rejected => made >= 3,

@@ -1,6 +1,6 @@
 //! Events arrive and people edit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use hooklane_model::time::UnixMillis;
 use super::World;
 use crate::agenda::Happening;
 use crate::broker::Record;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, View};
 
 /// What payloads are cut from.
 static BYTES: [u8; 70_000] = [b'x'; 70_000];
@@ -49,6 +49,9 @@ impl World<'_> {
                 self.fan_out_to(|uid| Some(uid) == chosen, 200);
             }
             _ if self.rng.u32(0..100) < self.plan.hot_percent => {
+                if self.plan.crowd > 0 && self.rng.u32(0..8) == 0 {
+                    return self.fan_out_to_tenant(super::HOT);
+                }
                 let hot = self.catalog.now.keys().next().copied();
                 self.fan_out_to(|uid| Some(uid) == hot, 3);
             }
@@ -57,6 +60,17 @@ impl World<'_> {
                 self.fan_out_to(|uid| chosen.contains(&Some(uid)), 1);
             }
         }
+    }
+
+    /// An event for all that one tenant has.
+    fn fan_out_to_tenant(&mut self, tenant: &str) {
+        let of_tenant = |view: &View| view.tenant() == Some(tenant);
+        let all = self.catalog.now.iter();
+        let its: BTreeSet<EndpointUid> = all
+            .filter(|(_, view)| of_tenant(view))
+            .map(|(uid, _)| *uid)
+            .collect();
+        self.fan_out_to(|uid| its.contains(&uid), 1);
     }
 
     fn some_endpoint(&mut self) -> Option<EndpointUid> {

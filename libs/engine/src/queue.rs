@@ -1,0 +1,71 @@
+//! What an endpoint has waiting in memory, in order of arrival.
+
+use std::collections::VecDeque;
+
+/// Which turns a delivery takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Its event went to few endpoints.
+    Narrow,
+    /// Its event went to many endpoints at once.
+    Wide,
+}
+
+/// Slots of deliveries that may start as soon as the limits allow.
+///
+/// Bounded by the endpoint's room: see `EndpointState::queue_room`.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    entries: VecDeque<(u32, Class)>,
+    narrow: usize,
+}
+
+impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn front(&self) -> Option<usize> {
+        self.entries.front().map(|(slot, _)| *slot as usize)
+    }
+
+    /// The turns the endpoint takes part in: those of wide events only while
+    /// nothing else waits.
+    pub(crate) fn class(&self) -> Class {
+        if self.narrow > 0 {
+            Class::Narrow
+        } else {
+            Class::Wide
+        }
+    }
+
+    pub(crate) fn push_back(&mut self, slot: usize, class: Class) {
+        self.entries.push_back((short(slot), class));
+        self.narrow += usize::from(class == Class::Narrow);
+    }
+
+    pub(crate) fn push_front(&mut self, slot: usize, class: Class) {
+        self.entries.push_front((short(slot), class));
+        self.narrow += usize::from(class == Class::Narrow);
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<usize> {
+        let (slot, class) = self.entries.pop_front()?;
+        self.narrow -= usize::from(class == Class::Narrow);
+        Some(slot as usize)
+    }
+
+    /// Empties it.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = usize> + use<> {
+        let entries = std::mem::take(self).entries;
+        entries.into_iter().map(|(slot, _)| slot as usize)
+    }
+}
+
+fn short(slot: usize) -> u32 {
+    u32::try_from(slot).expect("the byte budget bounds the table far below 2^32")
+}
