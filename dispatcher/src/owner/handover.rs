@@ -9,10 +9,10 @@ use hooklane_model::lane::Lane;
 
 use super::{Owned, Owner, OwnerError, Polled};
 use crate::worker::ToWorker;
-use hooklane_engine::Epoch;
+use hooklane_engine::{Epoch, Mono};
 
-/// How long a lane that is taken may finish its requests. The whole group
-/// waits for it.
+/// How long a lane that is let go may finish its requests. The whole group
+/// waits for it, or at the end of the process whoever comes after it.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long after the drain the answers of workers and broker may take.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -93,6 +93,7 @@ impl Owner {
         partitions: &[TopicPartition],
         lost: bool,
     ) -> Result<(), OwnerError> {
+        let began = self.parts.clocks.mono();
         self.parts.metrics.rebalances.inc();
         if lost {
             // Others may own them by now: stop at once, commit nothing.
@@ -100,15 +101,26 @@ impl Owner {
         }
         let drain = if lost { Duration::ZERO } else { DRAIN };
         let committed = self.drain(partitions, drain)?;
-        tracing::info!(lanes = partitions.len(), lost, "lanes let go");
         if !lost && !committed.is_empty() {
             self.commit_and_wait(&committed);
         }
         self.parts.consumer.complete_revoke(partitions)?;
+        self.let_go(began, partitions.len(), lost);
         if self.lanes.is_empty() {
             self.parts.lease.end();
         }
         Ok(())
+    }
+
+    /// Tells how long a hand-over took: nobody delivered from its lanes
+    /// meanwhile.
+    fn let_go(&self, began: Mono, lanes: usize, lost: bool) {
+        let took = self.parts.clocks.mono().since(began);
+        let took_seconds = took.as_secs_f64();
+        tracing::info!(lanes, lost, took_seconds, "lanes let go");
+        if lanes > 0 {
+            self.parts.metrics.hand_over.observe_duration(took);
+        }
     }
 
     /// Lets workers finish what is open in these lanes, and returns what can
@@ -183,8 +195,10 @@ impl Owner {
         tracing::warn!("no answer to the commit of lanes that are handed over");
     }
 
-    /// Lets everything go at the end of the process.
-    pub(crate) fn finish(&mut self, drain: Duration) -> Result<(), OwnerError> {
+    /// Lets everything go at the end of the process, which has so much time for
+    /// it at the most.
+    pub(crate) fn finish(&mut self, most: Duration) -> Result<(), OwnerError> {
+        let began = self.parts.clocks.mono();
         let partitions: Vec<TopicPartition> = self
             .lanes
             .keys()
@@ -194,10 +208,11 @@ impl Owner {
             return Ok(());
         }
         self.parts.consumer.pause(&partitions)?;
-        let committed = self.drain(&partitions, drain)?;
+        let committed = self.drain(&partitions, DRAIN.min(most))?;
         if !committed.is_empty() {
             self.commit_and_wait(&committed);
         }
+        self.let_go(began, partitions.len(), false);
         Ok(())
     }
 

@@ -22,6 +22,12 @@ pub const WAIT_SECONDS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
+/// Handing lanes over: 3 s for answers, 2 s for the records of what is handed
+/// over, 2 s for the commit.
+pub const HAND_OVER_SECONDS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0,
+];
+
 /// Payload and record sizes: 256 B to beyond the 1 MiB record.
 pub const SIZE_BYTES: &[f64] = &[
     256.0,
