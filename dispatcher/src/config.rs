@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hooklane_kafka::settings::check_properties;
-use hooklane_sender::EgressPolicy;
+use hooklane_sender::{EgressPolicy, EgressProxy};
 use hooklane_service::config::{CommonConfig, KeySpec, Keys, Kind, PROPERTIES, Section};
 use hooklane_service::secrets::{SECRETS, SecretsSection};
 
@@ -98,6 +98,8 @@ pub struct Config {
     pub egress: EgressPolicy,
     /// Sent as `user-agent`; `None` is ours.
     pub user_agent: Option<HeaderValue>,
+    /// Whom connections are made through; `None` is nobody.
+    pub proxy: Option<EgressProxy>,
     /// Name servers; empty are the system's.
     pub dns_servers: Vec<SocketAddr>,
     /// Where secrets come from.
@@ -128,6 +130,7 @@ impl Config {
             top_endpoints: keys.integer(&TOP_ENDPOINTS, 0..=200),
             egress: egress::read_policy(keys),
             user_agent: user_agent.and_then(Result::ok),
+            proxy: egress::read_proxy(keys),
             dns_servers: egress::read_dns_servers(keys),
             secrets: SecretsSection::read(keys),
         };

@@ -176,6 +176,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         user_agent: None,
         top_endpoints: 0,
         egress: hooklane_sender::EgressPolicy::default(),
+        proxy: None,
         dns_servers: Vec::new(),
         secrets: SecretsSection {
             kek_file: None,

@@ -68,7 +68,10 @@ fn ended(end: &AttemptEnd) -> Ended {
             ..Ended::default()
         },
         AttemptEnd::NotStarted => ours("not_started"),
-        AttemptEnd::Blocked { reason } => ours(reason),
+        AttemptEnd::Blocked { reason } => {
+            let known = FailureReason::named(reason);
+            ours(known.map_or(reason, |known| known.shown().reason))
+        }
         AttemptEnd::Failed { reason, side } => match FailureReason::named(reason) {
             Some(known) => {
                 let shown = known.shown();
@@ -222,6 +225,11 @@ mod tests {
         ] {
             assert_eq!(failed(reason, side), forbidden, "{reason}");
         }
+        let blocked = ended(&AttemptEnd::Blocked { reason: "proxy" });
+        assert_eq!(
+            (blocked.failure, blocked.side),
+            (Some("internal"), Some("us"))
+        );
         let timeout = failed("timeout_response_headers", Side::Receiver);
         assert_eq!(timeout.failure, Some("timeout_response_headers"));
         assert_eq!(timeout.side, Some("receiver"));

@@ -245,6 +245,7 @@ fn start_workers(
         let agent = shared.config.user_agent.clone();
         let sender = SenderConfig {
             egress: shared.config.egress.clone(),
+            proxy: shared.config.proxy.clone(),
             user_agent: agent.unwrap_or_else(|| defaults.user_agent.clone()),
             seed,
             ..defaults

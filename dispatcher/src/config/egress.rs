@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use hooklane_sender::EgressPolicy;
 use hooklane_sender::resolve::read_servers;
+use hooklane_sender::{EgressPolicy, EgressProxy};
 use hooklane_service::config::{KeySpec, Keys, Kind, Section};
+use http::HeaderValue;
 use ipnet::{IpNet, Ipv6Net};
 
 const ALLOW_CIDRS: KeySpec = KeySpec::optional(
@@ -45,6 +46,26 @@ const DNS_SERVERS: KeySpec = KeySpec::optional(
      /etc/resolv.conf, read at start. Search domains and hosts files are not used.",
 );
 
+const PROXY: KeySpec = KeySpec::optional(
+    "egress.proxy",
+    Kind::Text,
+    "Proxy that connections are made through by CONNECT, as in http://proxy.example:3128. It is \
+     asked for the address that was judged here. Proxies of the environment are not used.",
+);
+const PROXY_AUTHORIZATION: KeySpec = KeySpec::optional(
+    "egress.proxy_authorization",
+    Kind::Text,
+    "Sent to the proxy as `proxy-authorization`.",
+)
+.secret();
+const PROXY_TARGET_STATUSES: KeySpec = KeySpec::new(
+    "egress.proxy_target_statuses",
+    Kind::TextList,
+    "502,504",
+    "Statuses by which the proxy says that the receiver, not it, is unreachable; Envoy and Squid \
+     need 503 too. Any other failure of the proxy is ours: it spends no attempt.",
+);
+
 /// Where requests may go.
 pub const EGRESS: Section = Section {
     name: "egress",
@@ -56,6 +77,9 @@ pub const EGRESS: Section = Section {
         ALLOW_HTTP,
         ALLOW_PORTS,
         DNS_SERVERS,
+        PROXY,
+        PROXY_AUTHORIZATION,
+        PROXY_TARGET_STATUSES,
     ],
 };
 
@@ -78,6 +102,44 @@ pub(super) fn read_dns_servers(keys: &mut Keys) -> Vec<SocketAddr> {
         Err(error) => {
             keys.problem(&DNS_SERVERS, error.to_string());
             Vec::new()
+        }
+    }
+}
+
+/// Reads which proxy connections are made through.
+pub(super) fn read_proxy(keys: &mut Keys) -> Option<EgressProxy> {
+    let mut statuses = Vec::new();
+    for text in keys.string_list(&PROXY_TARGET_STATUSES) {
+        match text.parse() {
+            Ok(status @ 300..=599) => statuses.push(status),
+            _ => keys.problem(
+                &PROXY_TARGET_STATUSES,
+                format!("`{text}` is not a status of 300 to 599"),
+            ),
+        }
+    }
+    let authorization = keys.opt_secret(&PROXY_AUTHORIZATION).and_then(|secret| {
+        let value = HeaderValue::from_str(secret.expose()).ok();
+        if value.is_none() {
+            keys.problem(
+                &PROXY_AUTHORIZATION,
+                "is not a value that a header can have",
+            );
+        }
+        value
+    });
+    let url = keys.opt_string(&PROXY)?;
+    match EgressProxy::try_new(&url) {
+        Ok(proxy) => {
+            let proxy = proxy.with_target_statuses(statuses);
+            Some(match authorization {
+                Some(value) => proxy.authorized(value),
+                None => proxy,
+            })
+        }
+        Err(error) => {
+            keys.problem(&PROXY, error.to_string());
+            None
         }
     }
 }
@@ -153,6 +215,35 @@ mod tests {
         assert_eq!(policy.nat64_prefixes.len(), 2);
         assert!(policy.allow_http);
         assert_eq!(policy.allow_ports, [444, 81]);
+    }
+
+    fn proxy(given: &[(&str, &str)]) -> (Option<EgressProxy>, Result<(), String>) {
+        let mut keys = Keys::new(&[&EGRESS]);
+        for (path, value) in given {
+            keys = keys.given(path, *value);
+        }
+        let proxy = read_proxy(&mut keys);
+        (proxy, keys.finish().map_err(|errors| errors.to_string()))
+    }
+
+    #[test]
+    fn proxies() {
+        assert!(matches!(proxy(&[]), (None, Ok(()))));
+        let (read, problems) = proxy(&[
+            ("egress.proxy", "http://proxy.example:3128"),
+            ("egress.proxy_authorization", "Basic c2VjcmV0"),
+            ("egress.proxy_target_statuses", "502, 503"),
+        ]);
+        assert_eq!(problems, Ok(()));
+        assert!(!format!("{:?}", read.unwrap()).contains("c2VjcmV0"));
+        for (path, value) in [
+            ("egress.proxy", "https://proxy.example"),
+            ("egress.proxy_authorization", "Basic \n"),
+            ("egress.proxy_target_statuses", "200"),
+        ] {
+            let said = proxy(&[(path, value)]).1.unwrap_err();
+            assert!(said.contains(path), "{said}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::connect::proxy::EgressProxy;
 use crate::egress::EgressPolicy;
 
 /// The limits of a [`Sender`](crate::Sender).
@@ -10,6 +11,8 @@ use crate::egress::EgressPolicy;
 pub struct SenderConfig {
     /// Where requests may go.
     pub egress: EgressPolicy,
+    /// Whom connections are made through; `None` is nobody.
+    pub proxy: Option<EgressProxy>,
     /// Sent as `user-agent`.
     pub user_agent: http::HeaderValue,
     /// Limit of name resolution and TCP connect together; the attempt's own
@@ -36,6 +39,7 @@ impl Default for SenderConfig {
     fn default() -> Self {
         Self {
             egress: EgressPolicy::default(),
+            proxy: None,
             user_agent: http::HeaderValue::from_static(concat!(
                 "hooklane/",
                 env!("CARGO_PKG_VERSION")

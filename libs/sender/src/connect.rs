@@ -5,6 +5,8 @@
 //! [`Tcp`]. Not the hot path: futures are boxed and shared state is atomic,
 //! because hyper-rustls asks for `Send`.
 
+pub(crate) mod proxy;
+
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -28,6 +30,8 @@ use crate::failure::{Cause, Failure, FailureReason, Phase, connect_reason, hands
 use crate::io::Stream;
 use crate::report::Protocol;
 use crate::resolve::{Resolve, ResolveError};
+
+use self::proxy::{Asked, EgressProxy, ProxyError};
 
 /// Addresses of a name that one attempt tries. Each gets a share of the time,
 /// so with more of them none would get enough to answer from far away.
@@ -58,6 +62,7 @@ pub(crate) struct Target {
 pub(crate) struct Connecting {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) egress: Arc<EgressPolicy>,
+    pub(crate) proxy: Option<Arc<EgressProxy>>,
     pub(crate) timeout: Duration,
 }
 
@@ -77,6 +82,10 @@ enum TcpError {
     Connect(#[source] std::io::Error),
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    #[error("egress proxy")]
+    Proxy(#[source] ProxyError),
+    #[error("the egress proxy says {0}: it can't reach the target")]
+    Unreachable(u16),
 }
 
 impl TcpError {
@@ -90,7 +99,9 @@ impl TcpError {
             Self::Resolve { .. } => FailureReason::Dns,
             Self::Forbidden(_) => FailureReason::ForbiddenAddress,
             Self::Connect(error) => connect_reason(error),
-            Self::Timeout(_) => FailureReason::ConnectTimeout,
+            Self::Timeout(_) | Self::Unreachable(504) => FailureReason::ConnectTimeout,
+            Self::Unreachable(_) => FailureReason::Connect,
+            Self::Proxy(_) => FailureReason::Proxy,
         }
     }
 }
@@ -109,6 +120,7 @@ const RESOLVING: u8 = 0;
 const CONNECTING: u8 = 1;
 const HANDSHAKE: u8 = 2;
 const RESOLVING_INTERNAL: u8 = 3;
+const TO_PROXY: u8 = 4;
 
 impl Progress {
     /// What a deadline that passes now is to be called.
@@ -116,6 +128,7 @@ impl Progress {
         match self.step.load(Relaxed) {
             RESOLVING => FailureReason::Dns,
             RESOLVING_INTERNAL => FailureReason::DnsInternal,
+            TO_PROXY => FailureReason::Proxy,
             CONNECTING => FailureReason::ConnectTimeout,
             _ => FailureReason::Timeout(Phase::Tls),
         }
@@ -240,8 +253,13 @@ impl Tcp {
                     self.progress.begin_handshake();
                     return Ok(TokioIo::new(stream));
                 }
-                Ok(Err(error @ TcpError::Forbidden(_))) => return Err(error),
+                Ok(Err(error @ (TcpError::Forbidden(_) | TcpError::Proxy(_)))) => {
+                    return Err(error);
+                }
                 Ok(Err(error)) => last = error,
+                Err(_elapsed) if self.progress.step.load(Relaxed) == TO_PROXY => {
+                    return Err(TcpError::Proxy(ProxyError::Timeout));
+                }
                 Err(_elapsed) => last = TcpError::Timeout(limit),
             }
         }
@@ -278,22 +296,58 @@ impl Tcp {
         }
     }
 
-    /// The one place where a socket is made, and the check that guards it.
+    /// A connection to `ip`, direct or through the proxy, and the check that
+    /// guards it.
     async fn dial(&self, ip: IpAddr) -> Result<TcpStream, TcpError> {
         self.connecting
             .egress
             .check(ip)
             .map_err(TcpError::Forbidden)?;
-        let socket = match ip {
-            IpAddr::V4(_) => TcpSocket::new_v4(),
-            IpAddr::V6(_) => TcpSocket::new_v6(),
+        let target = SocketAddr::new(ip, self.port);
+        let Some(proxy) = &self.connecting.proxy else {
+            return open(target).await.map_err(TcpError::Connect);
+        };
+        self.progress.step.store(TO_PROXY, Relaxed);
+        let mut stream = self.reach(proxy).await?;
+        self.progress.step.store(CONNECTING, Relaxed);
+        match proxy.ask(&mut stream, target).await {
+            Ok(Asked::Connected) => Ok(stream),
+            Ok(Asked::Unreachable(status)) => Err(TcpError::Unreachable(status)),
+            Err(error) => Err(TcpError::Proxy(error)),
         }
-        .map_err(TcpError::Connect)?;
-        socket.set_nodelay(true).map_err(TcpError::Connect)?;
-        socket.set_keepalive(true).map_err(TcpError::Connect)?;
-        socket
-            .connect(SocketAddr::new(ip, self.port))
-            .await
-            .map_err(TcpError::Connect)
     }
+
+    /// A connection to the proxy, whose address is the deployment's and not
+    /// judged.
+    async fn reach(&self, proxy: &EgressProxy) -> Result<TcpStream, TcpError> {
+        let addresses = match &proxy.host {
+            Host::Address(ip) => Arc::from([*ip]),
+            Host::Name(name) => {
+                let answers = self.connecting.resolver.resolve(name).await;
+                answers.map_err(|error| TcpError::Proxy(ProxyError::Resolve(error)))?
+            }
+        };
+        let mut last = TcpError::Proxy(ProxyError::Resolve(ResolveError::NoAddress));
+        for ip in addresses.iter().take(DIALS_MAX) {
+            match open(SocketAddr::new(*ip, proxy.port)).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if connect_reason(&error) == FailureReason::Local => {
+                    return Err(TcpError::Connect(error));
+                }
+                Err(error) => last = TcpError::Proxy(ProxyError::Connect(error)),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The one place where a socket is made.
+async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    socket.connect(address).await
 }

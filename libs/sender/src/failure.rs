@@ -70,6 +70,8 @@ pub enum FailureReason {
     /// We are out of descriptors, ports, memory or room for lookups; says
     /// nothing about the receiver.
     Local,
+    /// The egress proxy could not be reached, or would not.
+    Proxy,
     /// The TLS handshake failed (certificate, name, broken handshake).
     Tls,
     /// No protocol version or cipher suite in common.
@@ -94,13 +96,14 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason, so that metrics can register all label values at start.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Dns,
         Self::DnsInternal,
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Connect,
         Self::Local,
+        Self::Proxy,
         Self::Tls,
         Self::TlsIncompatible,
         Self::Timeout(Phase::Tls),
@@ -126,6 +129,7 @@ impl FailureReason {
             Self::ConnectTimeout => "connect_timeout",
             Self::Connect => "connect",
             Self::Local => "local",
+            Self::Proxy => "proxy",
             Self::Tls => "tls",
             Self::TlsIncompatible => "tls_incompatible",
             Self::Timeout(Phase::Tls) => "timeout_tls",
@@ -157,7 +161,7 @@ impl FailureReason {
             | Self::Closed
             | Self::Protocol
             | Self::ResponseTooLarge => Side::Receiver,
-            Self::Local | Self::NotStarted | Self::InvalidRequest => Side::Us,
+            Self::Local | Self::Proxy | Self::NotStarted | Self::InvalidRequest => Side::Us,
         }
     }
 
@@ -180,6 +184,11 @@ impl FailureReason {
                 side: Side::Network,
                 hides_time: true,
             },
+            Self::Local | Self::Proxy => Shown {
+                reason: "internal",
+                side: Side::Us,
+                hides_time: true,
+            },
             other => Shown {
                 reason: other.as_str(),
                 side: other.side(),
@@ -192,7 +201,7 @@ impl FailureReason {
     /// made this failure, and the next request to anybody would meet it too.
     #[must_use]
     pub fn is_outage_of_ours(self) -> bool {
-        self == Self::Local
+        matches!(self, Self::Local | Self::Proxy)
     }
 }
 
@@ -483,6 +492,9 @@ mod tests {
             if alike.contains(&reason) {
                 assert_eq!(shown, R::ForbiddenAddress.shown(), "{reason}");
                 assert_ne!(reason.side(), Side::Us, "{reason} counts as theirs");
+            } else if reason.is_outage_of_ours() {
+                assert_eq!(shown.reason, "internal", "{reason}");
+                assert_eq!(shown.side, reason.side());
             } else {
                 assert_eq!(shown.reason, reason.as_str());
                 assert_eq!(shown.side, reason.side());

@@ -29,6 +29,7 @@ pub mod tls;
 mod trace;
 
 pub use config::SenderConfig;
+pub use connect::proxy::{EgressProxy, ProxyUrlError};
 pub use destination::Destination;
 pub use egress::{EgressPolicy, UrlError};
 pub use failure::{Failure, FailureReason, Phase, Shown, Side};

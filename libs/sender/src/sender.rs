@@ -65,6 +65,7 @@ impl Sender {
             connecting: Connecting {
                 resolver,
                 egress: Arc::new(config.egress.clone()),
+                proxy: config.proxy.clone().map(Arc::new),
                 timeout: config.connect_timeout,
             },
             pool: Rc::new(Pool::new(config.idle_connections_max)),

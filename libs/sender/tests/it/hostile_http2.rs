@@ -60,6 +60,9 @@ async fn receiver(identity: &Identity, once: Vec<u8>, again: Vec<u8>) -> Receive
                 let mut going = to.write_all(&once).await.is_ok();
                 while going && !again.is_empty() {
                     going = to.write_all(&again).await.is_ok();
+                    // By turns: reads are counted, and large ones take long
+                    // in a debug build.
+                    tokio::task::yield_now().await;
                 }
             };
             tokio::join!(reading, writing);
@@ -72,7 +75,7 @@ async fn receiver(identity: &Identity, once: Vec<u8>, again: Vec<u8>) -> Receive
 /// deadline is far away: only a limit ends these.
 type Case = (&'static str, Vec<u8>, Vec<u8>, &'static str);
 
-fn cases() -> [Case; 8] {
+fn cases() -> [Case; 7] {
     let head = frame(HEADERS, END_HEADERS, 1, STATUS_200);
     let long = [STATUS_200, &long_header()[..]].concat();
     let three_long = [
@@ -100,31 +103,25 @@ fn cases() -> [Case; 8] {
         (
             "hints without end",
             nothing.clone(),
-            hint.repeat(50),
+            hint.repeat(20),
             "response_too_large",
         ),
         (
             "pings without end",
             nothing.clone(),
-            ping.repeat(50),
+            ping.repeat(20),
             "response_too_large",
         ),
         (
             "settings without end",
             nothing.clone(),
-            settings.repeat(50),
+            settings.repeat(20),
             "response_too_large",
         ),
         (
             "empty data without end",
-            head.clone(),
-            frame(DATA, 0, 1, &[]).repeat(50),
-            "protocol",
-        ),
-        (
-            "a body beyond its window",
             head,
-            frame(DATA, 0, 1, &[b'x'; 16_000]),
+            frame(DATA, 0, 1, &[]).repeat(20),
             "protocol",
         ),
         (
@@ -160,7 +157,7 @@ fn a_flood_on_an_idle_connection_ends_it() {
         let identity = identity(NAME, &[b"h2"]);
         // HEADERS with END_STREAM as well.
         let answer = frame(HEADERS, END_HEADERS | 1, 1, STATUS_200);
-        let pings = frame(PING, 0, 0, &[0; 8]).repeat(50);
+        let pings = frame(PING, 0, 0, &[0; 8]).repeat(20);
         let receiver = receiver(&identity, answer, pings).await;
         let sender = sender(open_config(), &identity.ca);
         let destination = secure(&sender, receiver.address);

@@ -12,6 +12,7 @@ mod hostile;
 mod hostile_http2;
 mod http1;
 mod pool;
+mod proxy;
 mod signatures;
 mod support;
 mod tls;
