@@ -15,14 +15,18 @@ use hooklane_model::lane::stable_hash;
 
 use crate::records;
 
-/// The most attempts in a record.
-const ENTRIES_MAX: usize = 64;
+/// The most attempts in a record: what fits into [`BYTES_MAX`] as a rule.
+const ENTRIES_MAX: usize = 128;
 /// Bytes beyond which a record takes no more attempts. One attempt alone may
 /// be larger: an event's id and source are as long as its producer likes.
 const BYTES_MAX: usize = 64 << 10;
 /// How long an attempt waits for others. Deliveries are settled that much
-/// later, which holds nobody back but the watermark.
-const LINGER: Duration = Duration::from_millis(20);
+/// later, which holds nobody back but the watermark: with the commit's 500 ms
+/// and its ack it stays below the second that a crash may repeat. Shorter would
+/// be dear: each record is a request of its own, for which the client looks
+/// through all its partitions, and the endpoints of a busy process lie in all
+/// partitions of the log.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// A record of the log, ready to be sent.
 pub(super) struct Batch {

@@ -106,7 +106,7 @@ fn a_record_is_full_at_its_bound() {
     let mut log = log(1);
     let endpoint = endpoint(1);
     let mut full = Vec::new();
-    for n in 0..130 {
+    for n in 0..u32::try_from(2 * ENTRIES_MAX + 2).unwrap() {
         full.extend(log.add(&entry(n, &endpoint, true, 1), Mono(0)));
     }
     let sizes: Vec<usize> = full.iter().map(|batch| deliveries(batch).len()).collect();
