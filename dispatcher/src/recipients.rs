@@ -1,12 +1,11 @@
 //! What a worker keeps per endpoint: its connections, keys and headers.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hooklane_engine::Mono;
-use hooklane_model::id::EndpointUid;
+use hooklane_model::id::{EndpointUid, IdMap};
 use hooklane_model::resource::Endpoint;
 use hooklane_sender::{Recipient, RecipientError, Sender};
 
@@ -24,7 +23,7 @@ pub(crate) enum Unusable {
 /// The recipients of a worker's endpoints, by endpoint and generation: a
 /// changed URL or secret starts with connections of its own.
 pub(crate) struct Recipients {
-    known: HashMap<EndpointUid, Used>,
+    known: IdMap<EndpointUid, Used>,
     secrets: Arc<Secrets>,
 }
 
@@ -50,7 +49,7 @@ impl Recipients {
     /// Knows nobody yet.
     pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
         Self {
-            known: HashMap::new(),
+            known: IdMap::default(),
             secrets,
         }
     }

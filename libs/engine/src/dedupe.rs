@@ -5,11 +5,11 @@
 //! read under the same claim within the window. That is safe: both lie in the
 //! same lane, so the watermark cannot pass the first one before it is settled.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hooklane_model::envelope::Target;
-use hooklane_model::id::DeliveryId;
+use hooklane_model::id::{DeliveryId, IdSet};
 
 use crate::Mono;
 
@@ -26,7 +26,7 @@ type Key = (DeliveryId, u16, u16);
 
 #[derive(Debug, Default)]
 pub(crate) struct Dedupe {
-    seen: HashSet<Key>,
+    seen: IdSet<Key>,
     order: VecDeque<(Mono, Key)>,
 }
 

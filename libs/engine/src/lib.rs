@@ -36,7 +36,6 @@ mod time;
 mod timers;
 mod view;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +43,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hooklane_model::catalog::{Change, EndpointStatus, Health};
 use hooklane_model::envelope::{ConfigStamp, Envelope, Target};
-use hooklane_model::id::EndpointUid;
+use hooklane_model::id::{EndpointUid, IdMap};
 use hooklane_model::ladder::Rung;
 use hooklane_model::lane::Lane;
 use hooklane_model::resource::Endpoint;
@@ -337,16 +336,16 @@ pub const TARGET_BYTES: usize = 200;
 /// The state of one worker: its lanes, endpoints and deliveries.
 pub struct Core {
     limits: Limits,
-    lanes: HashMap<Lane, LaneState>,
+    lanes: IdMap<Lane, LaneState>,
     /// Configured endpoints of this worker's lanes.
-    known: HashMap<EndpointUid, Known>,
+    known: IdMap<EndpointUid, Known>,
     /// What the status topic says, whatever the specs say now.
-    statuses: HashMap<EndpointUid, Arc<EndpointStatus>>,
+    statuses: IdMap<EndpointUid, Arc<EndpointStatus>>,
     /// Endpoints of claimed lanes that have done nothing but fail lately.
-    failing: HashMap<EndpointUid, Failing>,
+    failing: IdMap<EndpointUid, Failing>,
     /// Endpoints with work or with limits that still bind.
     endpoints: Slab<EndpointState>,
-    by_uid: HashMap<EndpointUid, usize>,
+    by_uid: IdMap<EndpointUid, usize>,
     deliveries: Slab<Delivery>,
     next_seq: u32,
     /// Whose turn it is to start something.
@@ -379,12 +378,12 @@ impl Core {
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self {
             limits,
-            lanes: HashMap::new(),
-            known: HashMap::new(),
-            statuses: HashMap::new(),
-            failing: HashMap::new(),
+            lanes: IdMap::default(),
+            known: IdMap::default(),
+            statuses: IdMap::default(),
+            failing: IdMap::default(),
             endpoints: Slab::new(),
-            by_uid: HashMap::new(),
+            by_uid: IdMap::default(),
             deliveries: Slab::new(),
             next_seq: 0,
             ready: Ready::default(),

@@ -5,6 +5,7 @@
 //! bits, shown as a prefix and 32 lower-case hex digits (never a `.`, which
 //! the Standard Webhooks signature uses as its separator).
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -67,6 +68,15 @@ impl std::ops::Deref for IdText {
         std::str::from_utf8(text).expect("a prefix and hex digits")
     }
 }
+
+/// A map by id. A delivery looks up a dozen of them, and the standard library's
+/// hash, made for keys that an attacker writes, took longer than the look-ups;
+/// this one is seeded at random as well, which is enough for ids that are made
+/// here or are a hash already.
+pub type IdMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// A set of ids; see [`IdMap`].
+pub type IdSet<K> = HashSet<K, foldhash::fast::RandomState>;
 
 /// Identity of an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
