@@ -64,7 +64,7 @@ impl Attempts {
         AttemptResult {
             started_at,
             elapsed,
-            end: end_of(&report, self.clocks.wall.now()),
+            end: end_of(&report, || self.clocks.wall.now()),
         }
     }
 }
@@ -103,11 +103,12 @@ fn note(failure: &Failure, order: &SendOrder) {
     );
 }
 
-fn end_of(report: &AttemptReport, now: UnixMillis) -> AttemptEnd {
+/// `now` is asked only where an answer names a date.
+fn end_of(report: &AttemptReport, now: impl Fn() -> UnixMillis) -> AttemptEnd {
     match &report.result {
         Ok(response) => AttemptEnd::Response {
             status: response.status,
-            retry_after: response.retry_after.map(|after| wait_of(after, now)),
+            retry_after: response.retry_after.map(|after| wait_of(after, &now)),
             directive: response.directive.map(|directive| match directive {
                 DeliveryDirective::Disable => Directive::Disable,
                 DeliveryDirective::Abort => Directive::Abort,
@@ -128,9 +129,9 @@ fn end_of(report: &AttemptReport, now: UnixMillis) -> AttemptEnd {
     }
 }
 
-fn wait_of(after: RetryAfter, now: UnixMillis) -> Duration {
+fn wait_of(after: RetryAfter, now: &impl Fn() -> UnixMillis) -> Duration {
     match after {
         RetryAfter::Delay(wait) => wait,
-        RetryAfter::At(at) => at.since(now),
+        RetryAfter::At(at) => at.since(now()),
     }
 }

@@ -9,10 +9,10 @@
 mod inbox;
 mod log;
 mod look;
+mod runners;
 mod snapshots;
 mod stores;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,11 +22,12 @@ use std::time::Duration;
 use hooklane_model::catalog::Change;
 use hooklane_model::lane::lane_of;
 use hooklane_service::probes::Heartbeat;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
 use self::look::Look;
+use self::runners::{Finished, Runners};
 use self::snapshots::Snapshots;
 use self::stores::Stores;
 use crate::attempt::{Attempts, not_made};
@@ -35,7 +36,7 @@ use crate::outbox::Outbox;
 use crate::recipients::Recipients;
 use crate::secrets::Secrets;
 use crate::token::About;
-use hooklane_engine::{Action, AttemptResult, Core, Event, Limits, Mono, Now, SendOrder, WorkId};
+use hooklane_engine::{Action, Core, Event, Limits, Mono, Now, SendOrder};
 
 /// How often a worker looks for reports and publishes its watermarks while
 /// something is open.
@@ -65,14 +66,6 @@ pub(crate) struct Parts {
     pub(crate) heartbeat: Heartbeat,
 }
 
-/// Requests that have ended, until the worker's next turn. Bounded by the
-/// core's slots.
-#[derive(Default)]
-struct Finished {
-    results: RefCell<Vec<(WorkId, AttemptResult)>>,
-    wake: Notify,
-}
-
 /// A running worker.
 pub(crate) struct Worker {
     parts: Parts,
@@ -80,6 +73,7 @@ pub(crate) struct Worker {
     attempts: Rc<Attempts>,
     recipients: Recipients,
     finished: Rc<Finished>,
+    runners: Runners,
     stores: Stores,
     snapshots: Snapshots,
     look: Look,
@@ -94,14 +88,16 @@ impl Worker {
     pub(crate) fn new(parts: Parts, attempts: Attempts, secrets: Arc<Secrets>) -> Self {
         let stores = Stores::new(parts.index, parts.outbox.clone(), parts.metrics.clone());
         let core = Core::new(parts.limits.clone(), parts.seed);
+        let (attempts, finished) = (Rc::new(attempts), Rc::<Finished>::default());
         Self {
             snapshots: Snapshots::new(parts.lanes),
             look: Look::new(parts.metrics.endpoints.sum()),
             parts,
             core,
-            attempts: Rc::new(attempts),
+            runners: Runners::new(attempts.clone(), finished.clone()),
+            attempts,
             recipients: Recipients::new(secrets),
-            finished: Rc::default(),
+            finished,
             stores,
             actions: Vec::new(),
             pending: VecDeque::new(),
@@ -124,10 +120,11 @@ impl Worker {
         while let Ok(arrived) = self.parts.inbox.try_recv() {
             self.take(arrived);
         }
-        let finished = std::mem::take(&mut *self.finished.results.borrow_mut());
-        let finished = finished.into_iter();
+        let mut finished = self.finished.results.borrow_mut();
+        let ended = finished.drain(..);
         self.pending
-            .extend(finished.map(|(work, result)| Event::Finished { work, result }));
+            .extend(ended.map(|(work, result)| Event::Finished { work, result }));
+        drop(finished);
         self.take_reports();
         self.step_all();
         self.publish();
@@ -279,7 +276,7 @@ impl Worker {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Send(order) => self.send(order),
+                Action::Send(order) => self.send(now, order),
                 Action::Released {
                     lane,
                     watermark,
@@ -297,30 +294,15 @@ impl Worker {
         self.actions = actions;
     }
 
-    fn send(&mut self, order: SendOrder) {
-        let now = self.attempts.clocks.mono();
-        self.parts
-            .metrics
-            .starting(&order, self.attempts.clocks.wall.now());
-        let finished = self.finished.clone();
-        let recipient = match self
+    fn send(&mut self, now: Now, order: SendOrder) {
+        self.parts.metrics.starting(&order, now.wall);
+        match self
             .recipients
-            .of(&self.attempts.sender, &order.endpoint, now)
+            .of(&self.attempts.sender, &order.endpoint, now.mono)
         {
-            Ok(recipient) => recipient,
-            Err(why) => {
-                let result = not_made(why, self.attempts.clocks.wall.now());
-                finished.results.borrow_mut().push((order.work, result));
-                finished.wake.notify_one();
-                return;
-            }
-        };
-        let attempts = self.attempts.clone();
-        tokio::task::spawn_local(async move {
-            let result = attempts.make(&recipient, &order).await;
-            finished.results.borrow_mut().push((order.work, result));
-            finished.wake.notify_one();
-        });
+            Ok(recipient) => self.runners.start(recipient, order),
+            Err(why) => self.finished.push(order.work, not_made(why, now.wall)),
+        }
     }
 
     /// Shows the consumer thread and the metrics where this worker stands.

@@ -1,0 +1,108 @@
+//! The tasks that make a worker's attempts, one after the other.
+//!
+//! A task is several KiB, the whole state of an attempt, and aligned beyond
+//! what malloc does fast. One for each attempt was a tenth of what the worker
+//! did itself; so a task that has made an attempt waits for the next one.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use hooklane_engine::{AttemptResult, SendOrder, WorkId};
+use hooklane_sender::Recipient;
+use tokio::sync::Notify;
+
+use crate::attempt::Attempts;
+
+/// Tasks kept for later. As many as are at work now and then; what was needed
+/// once, while many receivers hung, is not kept for ever.
+const IDLE_MAX: usize = 256;
+
+/// Attempts that have ended, until the worker's next turn. Bounded by the
+/// core's slots.
+#[derive(Default)]
+pub(super) struct Finished {
+    pub(super) results: RefCell<Vec<(WorkId, AttemptResult)>>,
+    pub(super) wake: Notify,
+}
+
+impl Finished {
+    pub(super) fn push(&self, work: WorkId, result: AttemptResult) {
+        self.results.borrow_mut().push((work, result));
+        self.wake.notify_one();
+    }
+}
+
+/// The tasks of one worker.
+pub(super) struct Runners(Rc<Shared>);
+
+struct Shared {
+    attempts: Rc<Attempts>,
+    finished: Rc<Finished>,
+    idle: RefCell<Vec<Rc<Desk>>>,
+}
+
+/// Where a waiting task is given its next attempt.
+#[derive(Default)]
+struct Desk(RefCell<Order>);
+
+#[derive(Default)]
+struct Order {
+    next: Option<(Rc<Recipient>, SendOrder)>,
+    waker: Option<Waker>,
+}
+
+impl Desk {
+    fn put(&self, recipient: Rc<Recipient>, order: SendOrder) {
+        let mut desk = self.0.borrow_mut();
+        desk.next = Some((recipient, order));
+        if let Some(waker) = &desk.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn take(&self, cx: &Context<'_>) -> Poll<(Rc<Recipient>, SendOrder)> {
+        let mut desk = self.0.borrow_mut();
+        if let Some(next) = desk.next.take() {
+            return Poll::Ready(next);
+        }
+        // A task's waker stays the same for as long as it lives.
+        desk.waker.get_or_insert_with(|| cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Runners {
+    pub(super) fn new(attempts: Rc<Attempts>, finished: Rc<Finished>) -> Self {
+        Self(Rc::new(Shared {
+            attempts,
+            finished,
+            idle: RefCell::default(),
+        }))
+    }
+
+    /// Makes an attempt, from the worker's next turn on. Within its `LocalSet`.
+    pub(super) fn start(&self, recipient: Rc<Recipient>, order: SendOrder) {
+        let idle = self.0.idle.borrow_mut().pop();
+        if let Some(desk) = idle {
+            return desk.put(recipient, order);
+        }
+        let desk = Rc::new(Desk::default());
+        desk.put(recipient, order);
+        tokio::task::spawn_local(work(self.0.clone(), desk));
+    }
+}
+
+async fn work(shared: Rc<Shared>, desk: Rc<Desk>) {
+    loop {
+        let (recipient, order) = poll_fn(|cx| desk.take(cx)).await;
+        let result = shared.attempts.make(&recipient, &order).await;
+        shared.finished.push(order.work, result);
+        let mut idle = shared.idle.borrow_mut();
+        if idle.len() >= IDLE_MAX {
+            return;
+        }
+        idle.push(desk.clone());
+    }
+}
