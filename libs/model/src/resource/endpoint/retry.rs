@@ -1,5 +1,6 @@
 //! When to try again, and when to stop.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{DAY, SECOND};
@@ -9,8 +10,9 @@ use crate::fields::{Fields, Findings};
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Wait after the first, second, ... failed attempt. After the last wait
-    /// one more attempt is made.
-    pub schedule: Vec<Duration>,
+    /// one more attempt is made. Borrowed where it is the default: of a million
+    /// endpoints most have that one.
+    pub schedule: Cow<'static, [Duration]>,
     /// Part of each wait added at random, 0 to 1.
     pub jitter: f64,
     /// From the first sight of the event to giving up.
@@ -26,7 +28,7 @@ impl RetryPolicy {
 }
 
 /// The example schedule of Standard Webhooks 1.0, after its immediate attempt.
-const DEFAULT_SCHEDULE: [Duration; 10] = [
+static DEFAULT_SCHEDULE: [Duration; 10] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(5 * 60),
@@ -43,7 +45,7 @@ const SCHEDULE_MAX: usize = 50;
 
 pub(super) fn read_retry(fields: &mut Fields, findings: &mut Findings) -> RetryPolicy {
     let mut policy = RetryPolicy {
-        schedule: DEFAULT_SCHEDULE.to_vec(),
+        schedule: Cow::Borrowed(&DEFAULT_SCHEDULE),
         jitter: 0.2,
         max_age: 3 * DAY,
     };
@@ -57,7 +59,7 @@ pub(super) fn read_retry(fields: &mut Fields, findings: &mut Findings) -> RetryP
                 format!("has {} waits; at most {SCHEDULE_MAX}", schedule.len()),
             );
         }
-        policy.schedule = schedule;
+        policy.schedule = Cow::Owned(schedule);
     }
     if let Some(jitter) = object.number("jitter", (0.0, 1.0), findings) {
         policy.jitter = jitter;
