@@ -153,7 +153,8 @@ fn the_loud_do_not_slow_the_quiet() {
 /// Goal: an event with 10,000 targets does not make those after it wait until
 /// it is done.
 /// Method: none of its receivers answers before all that was sent after it, by
-/// tenants of their own, has arrived; what would wait for it waits for ever.
+/// tenants of their own, has arrived; what would wait for it waits for ever. It
+/// has more endpoints than would take every slot, were its tenant given them.
 #[test]
 fn a_wide_event_is_overtaken() {
     let p = Pipeline::new("wide");
@@ -173,16 +174,15 @@ fn a_wide_event_is_overtaken() {
     p.apply(&manifests);
     let [_ingest, dispatcher, _scheduler] = p.start_all();
     p.events.store(&[Event::new("w", "wide", "order")]);
-    // Every endpoint of it has what it can carry before anything else is sent.
-    wait_until("the wide event", DEADLINE, || {
-        (0..WIDE).all(|n| wide.count(&format!("/wide{n}")) > 0)
-    })
-    .unwrap();
+    // It has what it can get before anything else is sent.
+    dispatcher.wait_metric("hooklane_requests_in_flight", &[], SHARE);
     let quiet = (0..QUIET).map(|n| Event::new(format!("e{n}"), &format!("quiet{n}"), "order"));
     p.events.store(&quiet.collect::<Vec<_>>());
     let arrived = p.receiver.wait_count("/quiet", QUIET, DEADLINE);
     arrived.unwrap_or_else(|error| panic!("{error}: {}", dispatcher.process.log()));
     println!("{} of {TARGETS} are open", wide.requests().len());
+    let failed = dispatcher.metric("hooklane_attempts_total", &[("outcome", "retry")]);
+    assert!(failed < 1.0, "{failed} had to fail before the quiet came");
     gate.open();
     let books = p.settled(DEADLINE);
     assert_eq!(books["delivered"], TARGETS + QUIET, "{books:#}");
@@ -190,9 +190,13 @@ fn a_wide_event_is_overtaken() {
 
 const QUIET: usize = 10;
 const QUIET_PER_SECOND: usize = 5;
-/// Of the wide event; they live at this many endpoints.
+/// Of the wide event; they live at this many endpoints, which could have eight
+/// requests open each: more than `dispatcher.slots` (1000).
 const TARGETS: usize = 10_000;
-const WIDE: usize = 50;
+const WIDE: usize = 200;
+/// Slots that one tenant gets: half, by the default of
+/// `dispatcher.tenant_percent`.
+const SHARE: f64 = 500.0;
 
 /// A source, and tenants with an endpoint each that takes everything.
 fn quiet(p: &Pipeline) -> Vec<Value> {
