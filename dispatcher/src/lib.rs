@@ -23,6 +23,7 @@ mod recipients;
 mod records;
 mod secrets;
 mod service;
+mod steps;
 #[cfg(test)]
 mod testing;
 mod token;

@@ -24,6 +24,7 @@ use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxError};
 use crate::records;
+use crate::steps::OwnerStep;
 use crate::token::{About, pack};
 use crate::worker::{Board, ReadRecord, Released, ToWorker};
 use hooklane_engine::{Epoch, Mono};
@@ -94,7 +95,7 @@ pub(crate) struct Parts {
     pub(crate) lease: Lease,
     pub(crate) clocks: Clocks,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) heartbeat: Heartbeat,
+    pub(crate) heartbeat: Heartbeat<OwnerStep>,
     pub(crate) joined: Condition,
 }
 
@@ -132,19 +133,25 @@ impl Owner {
     }
 
     fn turn(&mut self) -> Result<(), OwnerError> {
-        self.parts.heartbeat.beat();
+        let heartbeat = &self.parts.heartbeat;
+        heartbeat.beat();
         if self.is_held_back() {
+            heartbeat.at(OwnerStep::Reports);
             self.parts.outbox.poll(HELD_BACK);
         } else {
+            heartbeat.at(OwnerStep::Poll);
             self.read_batch()?;
+            self.parts.heartbeat.at(OwnerStep::Reports);
             self.parts.outbox.poll(Duration::ZERO);
         }
+        self.parts.heartbeat.at(OwnerStep::HandOver);
         self.hand_over_batches()?;
         if let Some(failure) = self.parts.outbox.failure() {
             return Err(failure.into());
         }
         let now = self.parts.clocks.mono();
         self.pause_and_resume(now)?;
+        self.parts.heartbeat.at(OwnerStep::Commit);
         if now.since(self.committed_at) >= COMMIT_EVERY {
             self.commit(now);
         }
@@ -179,8 +186,14 @@ impl Owner {
                 self.take_record(record);
                 Ok(())
             }
-            Polled::Assigned(partitions) => self.assigned(&partitions),
-            Polled::Revoked { partitions, lost } => self.revoked(&partitions, lost),
+            Polled::Assigned(partitions) => {
+                self.parts.heartbeat.at(OwnerStep::Assign);
+                self.assigned(&partitions)
+            }
+            Polled::Revoked { partitions, lost } => {
+                self.parts.heartbeat.at(OwnerStep::Revoke);
+                self.revoked(&partitions, lost)
+            }
             Polled::OutOfRange {
                 partition,
                 position,

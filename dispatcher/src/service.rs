@@ -41,8 +41,11 @@ use crate::worker::{Board, Parts, Released, ToWorker, Worker};
 const START_WAIT: Duration = Duration::from_secs(30);
 /// Most lanes there can be, and so most releases open at a time.
 const LANES_MAX: usize = 512;
-/// A consumer thread or worker that shows no life for this long is stuck. A
-/// hand-over and a question to the brokers take less.
+/// A consumer thread or worker that shows no life for this long is stuck, and
+/// the process must be restarted; at half of it, it is reported. A hand-over (5 s)
+/// and a question to the brokers (10 s) take less than half. The lease of a
+/// consumer thread that stands still runs out after 40 s: a restart asked for
+/// at 30 s comes before or soon after its lanes stop.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// Why the dispatcher did not start, or ended before it was told to.
@@ -227,7 +230,7 @@ fn start_workers(
         let heartbeat = shared
             .context
             .probes
-            .heartbeat(format!("worker {index}"), STUCK);
+            .heartbeat_of(format!("worker {index}"), STUCK);
         let parts = Parts {
             index,
             workers: shared.config.workers,
@@ -351,7 +354,7 @@ fn own(
     if !wait_for_config(shared, loaded) {
         return Ok(());
     }
-    let heartbeat = shared.context.probes.heartbeat("consumer", STUCK);
+    let heartbeat = shared.context.probes.heartbeat_of("consumer", STUCK);
     let group = format!("{}dispatcher", names.prefix());
     let mut consumer = GroupConsumer::new(settings, &group)?;
     consumer.subscribe(&[names.deliveries()])?;

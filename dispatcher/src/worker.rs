@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::recipients::Recipients;
 use crate::secrets::Secrets;
+use crate::steps::WorkerStep;
 use crate::token::About;
 use hooklane_engine::{Action, Core, Event, Limits, Mono, Now, SendOrder};
 
@@ -63,7 +64,7 @@ pub(crate) struct Parts {
     pub(crate) released: SyncSender<Released>,
     pub(crate) outbox: Outbox,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) heartbeat: Heartbeat,
+    pub(crate) heartbeat: Heartbeat<WorkerStep>,
 }
 
 /// A running worker.
@@ -111,12 +112,15 @@ impl Worker {
     pub(crate) async fn run(mut self) {
         let local = LocalSet::new();
         local.run_until(async { while self.turn().await {} }).await;
+        self.parts.heartbeat.retire();
     }
 
     /// One turn: wait for something, take all there is, act on it. Returns
     /// whether there will be another.
     async fn turn(&mut self) -> bool {
+        self.parts.heartbeat.at(WorkerStep::Requests);
         let open = self.wait().await;
+        self.parts.heartbeat.at(WorkerStep::Take);
         while let Ok(arrived) = self.parts.inbox.try_recv() {
             self.take(arrived);
         }
@@ -127,6 +131,7 @@ impl Worker {
         drop(finished);
         self.take_reports();
         self.step_all();
+        self.parts.heartbeat.at(WorkerStep::Publish);
         self.publish();
         open
     }
@@ -261,6 +266,7 @@ impl Worker {
     /// Gives the core everything there is, and the time.
     fn step_all(&mut self) {
         let now = self.now();
+        self.parts.heartbeat.at(WorkerStep::Decide);
         self.core.set_lease(self.attempts.lease.until());
         while let Some(event) = self.pending.pop_front() {
             self.core.step(now, event, &mut self.actions);
@@ -268,7 +274,9 @@ impl Worker {
         }
         self.core.step(now, Event::Time, &mut self.actions);
         self.act(now);
+        self.parts.heartbeat.at(WorkerStep::Look);
         self.look(now);
+        self.parts.heartbeat.at(WorkerStep::Store);
         self.stores.send(now);
     }
 
@@ -319,7 +327,7 @@ impl Worker {
         self.parts
             .metrics
             .publish(self.parts.index, &self.core.gauges(), &stats, now);
-        self.parts.heartbeat.beat();
+        self.parts.heartbeat.beat_at(now.0);
         if now.since(self.maintained_at) >= MAINTENANCE {
             self.maintained_at = now;
             self.attempts.sender.maintain();

@@ -263,8 +263,9 @@ impl Owner {
         }
     }
 
-    /// Takes the consumer apart for closing.
+    /// Takes the consumer apart for closing; this thread's turns are over.
     pub(crate) fn into_consumer(self) -> hooklane_kafka::consumer::GroupConsumer {
+        self.parts.heartbeat.retire();
         self.parts.consumer
     }
 }

@@ -25,7 +25,7 @@ use hooklane_model::plan::{self, Given, Victim};
 use hooklane_model::resource::{Kind, ResourceKey, parse_yaml};
 use hooklane_model::time::{Clock, UnixMillis};
 use hooklane_model::topic::TopicNames;
-use hooklane_service::clock::SystemClock;
+use hooklane_service::clock::{BootClock, Monotonic, SystemClock};
 use hooklane_service::config::{CommonConfig, Keys};
 use hooklane_service::lifecycle::Shutdown;
 use hooklane_service::run::ServiceContext;
@@ -46,6 +46,22 @@ pub(crate) struct Harness {
     produced: AtomicU64,
     acked: Arc<AtomicI64>,
     running: Running,
+    time: Time,
+}
+
+/// The clocks of a dispatcher.
+pub(crate) struct Time {
+    pub(crate) wall: Arc<dyn Clock>,
+    pub(crate) boot: Arc<dyn Monotonic>,
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self {
+            wall: Arc::new(SystemClock),
+            boot: Arc::new(BootClock),
+        }
+    }
 }
 
 struct Running {
@@ -62,6 +78,11 @@ impl Harness {
     }
 
     pub(crate) fn start_with(schedule: Value, paths: &[&str]) -> Self {
+        Self::start_at(Time::default(), schedule, paths)
+    }
+
+    /// On clocks of the test's.
+    pub(crate) fn start_at(time: Time, schedule: Value, paths: &[&str]) -> Self {
         let names = TopicNames::default();
         let plan = TopicPlan {
             lanes: LANES,
@@ -78,7 +99,7 @@ impl Harness {
             report.result.unwrap();
             count.fetch_add(1, Ordering::SeqCst);
         });
-        let running = Running::start(&settings);
+        let running = Running::start(&settings, &time);
         Self {
             broker,
             settings,
@@ -89,6 +110,7 @@ impl Harness {
             produced: AtomicU64::new(0),
             acked,
             running,
+            time,
         }
     }
 
@@ -230,10 +252,15 @@ impl Harness {
         .unwrap();
     }
 
+    /// The dispatcher from outside: its probes, and where they are served.
+    pub(crate) fn context(&self) -> &ServiceContext {
+        &self.running.context
+    }
+
     /// Ends the dispatcher in order and starts another.
     pub(crate) fn restart(&mut self) {
         self.running.stop();
-        self.running = Running::start(&self.settings);
+        self.running = Running::start(&self.settings, &self.time);
     }
 
     /// Ends the dispatcher in order; it must end well.
@@ -244,7 +271,7 @@ impl Harness {
 }
 
 impl Running {
-    fn start(settings: &ClientSettings) -> Self {
+    fn start(settings: &ClientSettings, time: &Time) -> Self {
         let sections: Vec<_> = CommonConfig::SECTIONS
             .iter()
             .chain(Config::SECTIONS)
@@ -262,11 +289,12 @@ impl Running {
         let config = Config::read(&mut keys, &common);
         keys.finish().unwrap();
         let shutdown = Shutdown::new();
-        let context = ServiceContext::new(
-            "hooklane-dispatcher",
-            "dispatcher",
+        let context = ServiceContext::with_clocks(
+            ("hooklane-dispatcher", "dispatcher"),
             common,
             shutdown.clone(),
+            time.wall.clone(),
+            time.boot.clone(),
         );
         let context = context.unwrap();
         let inside = context.clone();

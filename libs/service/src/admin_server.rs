@@ -200,6 +200,7 @@ fn respond(
                 .map(|stale| {
                     json!({
                         "heartbeat": stale.name,
+                        "doing": stale.doing,
                         "age_seconds": stale.age.as_secs_f64(),
                         "max_age_seconds": stale.max_age.as_secs_f64(),
                     })

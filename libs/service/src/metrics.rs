@@ -9,6 +9,7 @@
 //! bound and are replaced together. Never a label with a URL, an id or an
 //! error's text: those have no bound.
 
+mod asked;
 pub mod buckets;
 mod doc;
 mod handle;

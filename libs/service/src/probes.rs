@@ -2,16 +2,24 @@
 //!
 //! Liveness is heartbeats and nothing else: a loop that no longer turns needs
 //! a restart. It must never depend on brokers, lag or receivers, or their
-//! outage would restart the fleet. Readiness is the phase and named
-//! conditions; it gates rollouts.
+//! outage would restart the fleet. Readiness is the phase, named conditions,
+//! and loops that stand still; it gates rollouts.
+//!
+//! A loop that stands still is found in two steps: at half of what it may take
+//! it is reported and the process is not ready, at all of it the process is
+//! not alive. A loop says what it does, so that the report can say where it
+//! stands.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) mod watch;
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Monotonic;
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::metrics::LabelValue;
+use crate::metrics::{LabelValue, MetricsError, Registry};
 
 /// The heartbeats and conditions of one service. Clones share them.
 #[derive(Clone)]
@@ -31,6 +39,9 @@ struct Beat {
     name: String,
     max_age: Duration,
     last_nanos: AtomicU64,
+    /// What the loop does, of `steps`.
+    step: AtomicUsize,
+    steps: Vec<&'static str>,
 }
 
 struct Flag {
@@ -43,6 +54,8 @@ struct Flag {
 pub struct Stale {
     /// The heartbeat's name.
     pub name: String,
+    /// What it did when it was last heard of.
+    pub doing: &'static str,
     /// Time since the last beat.
     pub age: Duration,
     /// The most it may be.
@@ -64,19 +77,47 @@ impl Probes {
         }
     }
 
+    /// Exports the age of each loop's last turn, from now on.
+    ///
+    /// # Errors
+    /// When `registry` has the family already.
+    pub fn register(&self, registry: &Registry) -> Result<(), MetricsError> {
+        let help = "Time since a thread's last turn. One that stands still is reported at half, \
+                    and ends liveness at all of what it may take: 15 and 30 s in a dispatcher.";
+        let probes = self.clone();
+        registry.gauges_asked("hooklane_turn_age_seconds", help, "thread", move || {
+            let ages = probes.ages().into_iter();
+            ages.map(|found| (found.name, found.age.as_secs_f64()))
+                .collect()
+        })
+    }
+
     /// Registers a loop that must turn at least every `max_age`, from now on.
     #[must_use]
     pub fn heartbeat(&self, name: impl Into<String>, max_age: Duration) -> Heartbeat {
+        self.heartbeat_of(name, max_age)
+    }
+
+    /// The same of a loop that says what it does.
+    #[must_use]
+    pub fn heartbeat_of<S: LabelValue>(
+        &self,
+        name: impl Into<String>,
+        max_age: Duration,
+    ) -> Heartbeat<S> {
         let last_nanos = AtomicU64::new(self.inner.clock.nanos());
         let beat = Arc::new(Beat {
             name: name.into(),
             max_age,
             last_nanos,
+            step: AtomicUsize::new(0),
+            steps: S::ALL.iter().map(|step| step.as_str()).collect(),
         });
         locked(&self.inner.beats).push(beat.clone());
         Heartbeat {
             probes: self.clone(),
             beat,
+            steps: PhantomData,
         }
     }
 
@@ -91,22 +132,36 @@ impl Probes {
         Condition { flag }
     }
 
-    /// The loops that stand still. None: the process is alive.
+    /// The loops that have stood still for too long. None: the process is
+    /// alive.
     #[must_use]
     pub fn stale(&self) -> Vec<Stale> {
+        let all = self.ages().into_iter();
+        all.filter(|found| found.age > found.max_age).collect()
+    }
+
+    /// The loops that stand still: those that will be stale unless they turn.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Stale> {
+        let all = self.ages().into_iter();
+        all.filter(|found| found.age > found.max_age / 2).collect()
+    }
+
+    /// Every loop.
+    fn ages(&self) -> Vec<Stale> {
         let now = self.inner.clock.nanos();
         let beats = locked(&self.inner.beats);
-        let stale = beats.iter().filter_map(|beat| {
+        let ages = beats.iter().map(|beat| {
             let last = beat.last_nanos.load(Ordering::Relaxed);
-            let age = Duration::from_nanos(now.saturating_sub(last));
-            let Beat { name, max_age, .. } = &**beat;
-            (age > *max_age).then(|| Stale {
-                name: name.clone(),
-                age,
-                max_age: *max_age,
-            })
+            let step = beat.step.load(Ordering::Relaxed);
+            Stale {
+                name: beat.name.clone(),
+                doing: beat.steps.get(step).copied().unwrap_or("?"),
+                age: Duration::from_nanos(now.saturating_sub(last)),
+                max_age: beat.max_age,
+            }
         });
-        stale.collect()
+        ages.collect()
     }
 
     /// What readiness waits for. None: the service is ready.
@@ -118,9 +173,14 @@ impl Probes {
         let unmet = conditions
             .iter()
             .filter(|flag| !flag.met.load(Ordering::Relaxed));
+        let standing = self.standing().into_iter().map(|found| {
+            let (name, doing) = (found.name, found.doing);
+            format!("{name} stands still at {doing}, {:.0?}", found.age)
+        });
         phase
             .into_iter()
             .chain(unmet.map(|flag| flag.name.to_owned()))
+            .chain(standing)
             .collect()
     }
 }
@@ -128,12 +188,25 @@ impl Probes {
 /// Held by a loop, which beats at each turn. Dropping it without
 /// [`Heartbeat::retire`] leaves it to go stale: a loop that ended unasked is
 /// as dead as one that hangs.
-pub struct Heartbeat {
+pub struct Heartbeat<S: LabelValue = Turn> {
     probes: Probes,
     beat: Arc<Beat>,
+    steps: PhantomData<fn(S)>,
 }
 
-impl Heartbeat {
+/// A loop that does not say what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn;
+
+impl LabelValue for Turn {
+    const ALL: &'static [Self] = &[Self];
+
+    fn as_str(self) -> &'static str {
+        "its turn"
+    }
+}
+
+impl<S: LabelValue> Heartbeat<S> {
     /// The loop turns.
     pub fn beat(&self) {
         self.beat_at(self.probes.inner.clock.nanos());
@@ -142,6 +215,11 @@ impl Heartbeat {
     /// The loop turns, and has just read the boot clock itself.
     pub fn beat_at(&self, boot_nanos: u64) {
         self.beat.last_nanos.store(boot_nanos, Ordering::Relaxed);
+    }
+
+    /// The loop goes on to something else; not yet a turn.
+    pub fn at(&self, step: S) {
+        self.beat.step.store(step.index(), Ordering::Relaxed);
     }
 
     /// The loop has ended as it should and is no longer watched.

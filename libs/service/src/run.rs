@@ -35,7 +35,7 @@ use crate::exit::Exit;
 use crate::lifecycle::{Lifecycle, Phase, Shutdown, watchdog};
 use crate::logs;
 use crate::metrics::{MetricsError, Registry};
-use crate::probes::Probes;
+use crate::probes::{Probes, watch};
 
 /// What makes one binary different from the others.
 pub struct ServiceSpec<C> {
@@ -108,6 +108,7 @@ impl ServiceContext {
         let deadline = common.shutdown.deadline;
         let lifecycle = Lifecycle::new(&metrics, boot.clone(), shutdown, deadline)?;
         let probes = Probes::new(boot.clone(), lifecycle.clone());
+        probes.register(&metrics)?;
         Ok(Self {
             binary,
             common,
@@ -142,13 +143,16 @@ impl ServiceContext {
 /// A name that `registry` has already.
 pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
     let boot = Arc::new(BootClock);
-    Lifecycle::new(registry, boot, Shutdown::new(), Duration::ZERO).map(drop)
+    let lifecycle = Lifecycle::new(registry, boot.clone(), Shutdown::new(), Duration::ZERO)?;
+    Probes::new(boot, lifecycle).register(registry)
 }
 
 #[derive(Debug, Error)]
 enum StartError {
     #[error("signals cannot be taken over")]
     Signals(#[source] std::io::Error),
+    #[error("the thread that watches the others cannot start")]
+    Watch(#[source] std::io::Error),
     #[error(transparent)]
     Admin(#[from] AdminServerError),
     #[error(transparent)]
@@ -245,6 +249,7 @@ fn start<C>(
     );
     let context = ServiceContext::new(spec.binary, spec.component, common, Shutdown::new())?;
     watchdog::spawn(context.lifecycle.clone()).map_err(StartError::Signals)?;
+    watch::spawn(context.probes.clone()).map_err(StartError::Watch)?;
     let admin = context.serve_admin()?;
     Ok((context, admin))
 }

@@ -7,6 +7,7 @@ use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, TextEncoder};
 use thiserror::Error;
 
+use super::asked::AskedGauges;
 use super::doc::FamilyDoc;
 use super::handle::{Counter, Gauge, GaugeF64, Histogram};
 use super::keyed::KeyedGauges;
@@ -268,6 +269,27 @@ impl Registry {
         Ok(PartitionGauges::new(vec))
     }
 
+    /// A gauge with one label whose rows are asked for at each scrape.
+    ///
+    /// # Errors
+    /// As for [`Registry::counter`].
+    pub fn gauges_asked(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        rows: impl Fn() -> Vec<(String, f64)> + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        let vec = prometheus::GaugeVec::new(Opts::new(name, help), &[label]);
+        let vec = vec.map_err(|source| MetricsError::Register {
+            name: name.to_owned(),
+            source,
+        })?;
+        let rows = Box::new(rows);
+        let family = Box::new(AskedGauges { vec, rows });
+        self.enter(family, (name, "gauge"), &[label])
+    }
+
     /// A gauge by names that tenants choose, at most `rows_max` at a time.
     ///
     /// # Errors
@@ -398,21 +420,31 @@ impl Registry {
         (name, kind): (&str, &'static str),
         labels: &[&str],
     ) -> Result<MetricVec<T>, MetricsError> {
-        check_name(name, kind)?;
-        let refused = |source| MetricsError::Register {
+        let vec = vec.map_err(|source| MetricsError::Register {
             name: name.to_owned(),
             source,
-        };
-        let vec = vec.map_err(refused)?;
-        let help = vec
+        })?;
+        self.enter(Box::new(vec.clone()), (name, kind), labels)?;
+        Ok(vec)
+    }
+
+    fn enter(
+        &self,
+        family: Box<dyn Collector>,
+        (name, kind): (&str, &'static str),
+        labels: &[&str],
+    ) -> Result<(), MetricsError> {
+        check_name(name, kind)?;
+        let help = family
             .desc()
             .first()
             .map(|desc| desc.help.clone())
             .unwrap_or_default();
-        self.inner
-            .registry
-            .register(Box::new(vec.clone()))
-            .map_err(refused)?;
+        let refused = |source| MetricsError::Register {
+            name: name.to_owned(),
+            source,
+        };
+        self.inner.registry.register(family).map_err(refused)?;
         let labels = labels.iter().map(ToString::to_string).collect();
         let doc = FamilyDoc {
             name: name.to_owned(),
@@ -421,7 +453,7 @@ impl Registry {
             help,
         };
         locked(&self.inner.docs).insert(name.to_owned(), doc);
-        Ok(vec)
+        Ok(())
     }
 }
 

@@ -30,6 +30,7 @@ fn only_a_loop_that_stands_still_is_unhealthy() {
     let age = Duration::from_millis(10_001);
     let expected = Stale {
         name: "poll".into(),
+        doing: "its turn",
         age,
         max_age: Duration::from_secs(10),
     };

@@ -81,7 +81,7 @@ fn metrics_probes_and_nothing_else() {
         (200, "{\"healthy\":true,\"stale\":[]}\n".to_owned())
     );
     clock.advance(Duration::from_secs(11));
-    let stale = "{\"age_seconds\":11.0,\"heartbeat\":\"poll\",\"max_age_seconds\":10.0}";
+    let stale = "{\"age_seconds\":11.0,\"doing\":\"its turn\",\"heartbeat\":\"poll\",\"max_age_seconds\":10.0}";
     let expected = format!("{{\"healthy\":false,\"stale\":[{stale}]}}\n");
     assert_eq!(get(to, "/healthz"), (503, expected));
     poll.beat();
