@@ -34,6 +34,7 @@ impl Exit {
     /// Ends the process at once, without unwinding or draining.
     #[allow(clippy::exit, reason = "the one place that ends the process early")]
     pub(crate) fn now(self) -> ! {
+        crate::logs::flush();
         std::process::exit(i32::from(self.code()))
     }
 }

@@ -4,20 +4,35 @@
 //! of state; a receiver that answers 500 is DEBUG and a metric. Never log a
 //! body, a secret, a client configuration or a URL's query. What a single
 //! endpoint can cause any number of times goes through a [`RateLimit`].
+//!
+//! A service's lines are written by a thread of their own, so that a log that
+//! nobody reads holds up nobody; a command writes its own.
 
+mod lines;
 mod rate;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use rate::RateLimit;
 
 use crate::config::{LogFormat, LogSection};
 use crate::exit::Exit;
+use crate::metrics::{MetricsError, Registry};
+use lines::{LINES_MAX, Lines};
+
+/// The lines of this process, if it is a service.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// How long the end of the process waits for whoever reads its log.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Why logs could not be set up.
 #[derive(Debug, Error)]
@@ -34,6 +49,9 @@ pub enum LogsError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The thread that writes lines was not started.
+    #[error("the thread that writes the log cannot start")]
+    Thread(#[source] io::Error),
     /// The process has a log subscriber already.
     #[error("logs were initialised twice in this process")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
@@ -66,13 +84,48 @@ fn filter(level: &str) -> Result<EnvFilter, LogsError> {
         })
 }
 
-/// Installs the process's log subscriber. Once, by whoever owns the process.
+/// Installs the log subscriber of a process that is not a service. Once, by
+/// whoever owns the process.
 ///
 /// # Errors
 /// A bad filter, or a subscriber that is there already.
 pub fn init(section: &LogSection) -> Result<(), LogsError> {
+    init_with(section, io::stderr)
+}
+
+/// The same of a service: nobody waits for whoever reads the log.
+pub(crate) fn init_service(section: &LogSection) -> Result<(), LogsError> {
+    let lines = Lines::start(io::stderr(), LINES_MAX).map_err(LogsError::Thread)?;
+    init_with(section, lines.clone())?;
+    // The subscriber was installed, so this is the first time.
+    LINES.set(lines).ok();
+    Ok(())
+}
+
+/// Counts the lines that are dropped from now on.
+pub(crate) fn register(registry: &Registry) -> Result<(), MetricsError> {
+    let help = "Log lines dropped because standard error took no more: nobody reads it.";
+    let counter = registry.counter("hooklane_log_lines_dropped_total", help)?;
+    if let Some(lines) = LINES.get() {
+        lines.count_dropped(counter);
+    }
+    Ok(())
+}
+
+/// Waits until what was logged is written, but not for long.
+pub(crate) fn flush() {
+    if let Some(lines) = LINES.get() {
+        // At the deadline nobody reads them; there is nobody to tell.
+        lines.flush(FLUSH);
+    }
+}
+
+fn init_with(
+    section: &LogSection,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<(), LogsError> {
     let filter = filter(&section.level)?;
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = io::stderr().is_terminal();
     let json = match section.format {
         LogFormat::Auto => !terminal,
         LogFormat::Json => true,
@@ -80,7 +133,7 @@ pub fn init(section: &LogSection) -> Result<(), LogsError> {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(terminal && !json);
     let installed = if json {
         builder

@@ -109,6 +109,7 @@ impl ServiceContext {
         let lifecycle = Lifecycle::new(&metrics, boot.clone(), shutdown, deadline)?;
         let probes = Probes::new(boot.clone(), lifecycle.clone());
         probes.register(&metrics)?;
+        logs::register(&metrics)?;
         Ok(Self {
             binary,
             common,
@@ -144,7 +145,8 @@ impl ServiceContext {
 pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
     let boot = Arc::new(BootClock);
     let lifecycle = Lifecycle::new(registry, boot.clone(), Shutdown::new(), Duration::ZERO)?;
-    Probes::new(boot, lifecycle).register(registry)
+    Probes::new(boot, lifecycle).register(registry)?;
+    logs::register(registry)
 }
 
 #[derive(Debug, Error)]
@@ -200,12 +202,12 @@ where
         say(&format!("{}: the configuration is valid", spec.binary));
         return Exit::Drained;
     }
-    if let Err(error) = logs::init(&common.log) {
+    if let Err(error) = logs::init_service(&common.log) {
         say(&format!("{}: {error}", spec.binary));
         return Exit::Failed;
     }
     logs::exit_on_panic();
-    match start(spec, common) {
+    let exit = match start(spec, common) {
         Ok((context, admin)) => {
             let lifecycle = context.lifecycle.clone();
             let result = service(context, config);
@@ -214,7 +216,9 @@ where
             result.map_or_else(|error| failed(&*error.into()), |()| Exit::Drained)
         }
         Err(error) => failed(&error),
-    }
+    };
+    logs::flush();
+    exit
 }
 
 fn load<C>(
