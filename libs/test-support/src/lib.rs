@@ -12,6 +12,7 @@ pub mod independent;
 mod dns;
 mod http;
 mod kafka;
+mod listener;
 mod metrics;
 mod names;
 mod process;

@@ -5,16 +5,16 @@
 //! pulled: new ones are accepted (a kernel does that), what either side sends
 //! stays where it is, and arrives late when the network is back.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
-use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::{oneshot, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::listener::Listener;
 
 /// Large enough that forwarding costs little beside a broker.
 const BUFFER: usize = 64 << 10;
@@ -30,11 +30,9 @@ struct Network {
 /// A running proxy; dropped, it closes its port and every connection.
 #[derive(Debug)]
 pub struct Proxy {
-    addr: SocketAddr,
+    listener: Listener,
     network: watch::Sender<Network>,
     connections: Arc<AtomicUsize>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
@@ -43,44 +41,26 @@ impl Proxy {
     /// # Errors
     /// When it can't listen there.
     pub fn start(addr: SocketAddr, server: SocketAddr) -> anyhow::Result<Proxy> {
-        let listener = TcpListener::bind(addr).with_context(|| format!("listen on {addr}"))?;
-        listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
         let (network, seen) = watch::channel(Network {
             works: true,
             resets: 0,
         });
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
-        let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let thread = std::thread::Builder::new()
-            .name("proxy".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        biased;
-                        _ = stopped => {}
-                        () = accept(listener, server, seen, &counted) => {}
-                    }
-                });
-                // Dropping the runtime drops every connection with it.
-            })?;
+        let listener = Listener::start("proxy", addr, move |listener| {
+            accept(listener, server, seen, counted)
+        })?;
         Ok(Proxy {
-            addr,
+            listener,
             network,
             connections,
-            stop: Some(stop),
-            thread: Some(thread),
         })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.listener.addr()
     }
 
     /// Connections accepted so far.
@@ -105,22 +85,12 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
-}
-
 async fn accept(
     listener: TcpListener,
     server: SocketAddr,
     network: watch::Receiver<Network>,
-    connections: &AtomicUsize,
+    connections: Arc<AtomicUsize>,
 ) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("we are inside a runtime");
     loop {
         if let Ok((client, _)) = listener.accept().await {
             connections.fetch_add(1, Ordering::Relaxed);

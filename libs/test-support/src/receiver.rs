@@ -11,16 +11,15 @@ mod log;
 mod script;
 mod tls;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::listener::Listener;
 use crate::names::free_addr;
 use crate::wait::wait_until;
 use log::{ConnectionGuard, Log};
@@ -31,11 +30,9 @@ pub use script::{Answer, Fault, Gate, OnConnect, Script, Seen};
 /// A running receiver; dropped, it closes its port and every connection.
 #[derive(Debug)]
 pub struct Receiver {
-    addr: SocketAddr,
+    listener: Listener,
     ca_pem: Option<String>,
     log: Arc<Log>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Receiver {
@@ -83,41 +80,26 @@ impl Receiver {
         tls: Option<TlsAcceptor>,
         ca_pem: Option<String>,
     ) -> anyhow::Result<Receiver> {
-        let listener = TcpListener::bind(addr).with_context(|| format!("listen on {addr}"))?;
-        listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
         let log = Arc::new(Log::new());
-        let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let served = Arc::clone(&log);
-        let thread = std::thread::Builder::new()
-            .name("receiver".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        biased;
-                        _ = stopped => {}
-                        () = accept(listener, tls, Arc::clone(&served)) => {}
-                        () = measure_stalls(&served) => {}
-                    }
-                });
-                // Dropping the runtime drops every connection with it.
-            })?;
+        let listener = Listener::start("receiver", addr, move |listener| async move {
+            tokio::select! {
+                biased;
+                () = accept(listener, tls, Arc::clone(&served)) => {}
+                () = measure_stalls(&served) => {}
+            }
+        })?;
         Ok(Receiver {
-            addr,
+            listener,
             ca_pem,
             log,
-            stop: Some(stop),
-            thread: Some(thread),
         })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.listener.addr()
     }
 
     /// URL of a path, which begins with a slash.
@@ -128,7 +110,7 @@ impl Receiver {
         } else {
             "http"
         };
-        format!("{scheme}://{}{path}", self.addr)
+        format!("{scheme}://{}{path}", self.addr())
     }
 
     /// The authority that signed the certificate of a TLS receiver.
@@ -239,15 +221,6 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
-}
-
 /// A URL at which connections are refused.
 ///
 /// # Errors
@@ -268,7 +241,6 @@ async fn measure_stalls(log: &Log) {
 }
 
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, log: Arc<Log>) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("we are inside a runtime");
     loop {
         let Ok((socket, _)) = listener.accept().await else {
             continue;
