@@ -157,21 +157,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hooklane_service::config::ConfigErrors;
+    use hooklane_service::config::{ConfigErrors, read_given};
 
     fn read(given: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
-        let sections: Vec<_> = CommonConfig::SECTIONS
+        let given = [("kafka.brokers", "localhost:9092")]
             .iter()
-            .chain(Config::SECTIONS)
-            .copied()
-            .collect();
-        let mut keys = Keys::new(&sections).given("kafka.brokers", "localhost:9092");
-        for (path, value) in given {
-            keys = keys.given(path, *value);
-        }
-        let common = CommonConfig::read(&mut keys);
-        let config = Config::read(&mut keys, &common);
-        keys.finish().map(|()| config)
+            .chain(given)
+            .copied();
+        let read = read_given(Config::SECTIONS, given, Config::read);
+        read.map(|(_, config)| config)
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hooklane_service::config::{CommonConfig, ConfigErrors, Keys, Section};
+use hooklane_service::config::{CommonConfig, ConfigErrors, Keys, Section, read_given};
 use hooklane_service::lifecycle::{Phase, Shutdown};
 use hooklane_service::run::ServiceContext;
 
@@ -145,35 +145,30 @@ fn prepare<C>(
     sections: &[&'static Section],
     read: fn(&mut Keys, &CommonConfig) -> C,
 ) -> Result<(ServiceContext, C), DemoError> {
-    let sections: Vec<_> = CommonConfig::SECTIONS
-        .iter()
-        .chain(sections)
-        .copied()
-        .collect();
     let settings = &kafka.cluster.settings;
-    let mut keys = Keys::new(&sections)
-        .given("kafka.brokers", settings.brokers.clone())
-        .given("kafka.topic_prefix", kafka.cluster.names.prefix())
-        .given("shutdown.deadline", "10s");
-    for (name, value) in &settings.properties {
-        keys = keys.given(&format!("kafka.properties.{name}"), value.clone());
-    }
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut given = vec![
+        text("kafka.brokers", &settings.brokers),
+        text("kafka.topic_prefix", kafka.cluster.names.prefix()),
+        text("shutdown.deadline", "10s"),
+    ];
+    let properties = settings.properties.iter();
+    given.extend(properties.map(|(name, value)| text(&format!("kafka.properties.{name}"), value)));
     if component == "dispatcher" {
-        keys = keys
-            .given("dispatcher.queue_wait", QUEUE_WAIT)
-            .given("egress.allow_cidrs", "127.0.0.0/8")
-            .given("egress.allow_http", "true");
+        given.extend([
+            text("dispatcher.queue_wait", QUEUE_WAIT),
+            text("egress.allow_cidrs", "127.0.0.0/8"),
+            text("egress.allow_http", "true"),
+        ]);
         if let Some(file) = &kafka.cluster.kek_file {
-            keys = keys.given("secrets.kek_file", file.display().to_string());
+            given.push(text("secrets.kek_file", &file.display().to_string()));
         }
     }
-    let common = CommonConfig::read(&mut keys);
-    let config = read(&mut keys, &common);
     let refused = |errors: ConfigErrors| DemoError::Config {
         service: binary,
         errors,
     };
-    keys.finish().map_err(refused)?;
+    let (common, config) = read_given(sections, given, read).map_err(refused)?;
     let context = ServiceContext::new(binary, component, common, Shutdown::new())?;
     Ok((context, config))
 }

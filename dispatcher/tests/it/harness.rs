@@ -26,7 +26,7 @@ use hooklane_model::resource::{Kind, ResourceKey, parse_yaml};
 use hooklane_model::time::{Clock, UnixMillis};
 use hooklane_model::topic::TopicNames;
 use hooklane_service::clock::{BootClock, Monotonic, SystemClock};
-use hooklane_service::config::{CommonConfig, Keys};
+use hooklane_service::config::read_given;
 use hooklane_service::lifecycle::Shutdown;
 use hooklane_service::run::ServiceContext;
 use hooklane_test_support::{Receiver, Scrape, wait_for, wait_until};
@@ -272,22 +272,18 @@ impl Harness {
 
 impl Running {
     fn start(settings: &ClientSettings, time: &Time) -> Self {
-        let sections: Vec<_> = CommonConfig::SECTIONS
-            .iter()
-            .chain(Config::SECTIONS)
-            .copied()
-            .collect();
-        let mut keys = Keys::new(&sections)
-            .given("kafka.brokers", settings.brokers.clone())
-            .given("egress.allow_cidrs", "127.0.0.0/8")
-            .given("egress.allow_http", "true")
-            .given("metrics.listen", "127.0.0.1:0");
-        for (key, value) in &settings.properties {
-            keys = keys.given(&format!("kafka.properties.{key}"), value.clone());
-        }
-        let common = CommonConfig::read(&mut keys);
-        let config = Config::read(&mut keys, &common);
-        keys.finish().unwrap();
+        let fixed = [
+            ("kafka.brokers", &*settings.brokers),
+            ("egress.allow_cidrs", "127.0.0.0/8"),
+            ("egress.allow_http", "true"),
+            ("metrics.listen", "127.0.0.1:0"),
+        ];
+        let fixed = fixed.map(|(key, value)| (key.to_owned(), value));
+        let properties = settings.properties.iter();
+        let properties =
+            properties.map(|(key, value)| (format!("kafka.properties.{key}"), &**value));
+        let given = fixed.into_iter().chain(properties);
+        let (common, config) = read_given(Config::SECTIONS, given, Config::read).unwrap();
         let shutdown = Shutdown::new();
         let context = ServiceContext::with_clocks(
             ("hooklane-dispatcher", "dispatcher"),

@@ -15,6 +15,7 @@ mod bytes;
 mod environment;
 mod error;
 mod getters;
+mod given;
 mod keys;
 mod layers;
 mod reference;
@@ -25,6 +26,7 @@ mod suggest;
 
 pub use environment::process_environment;
 pub use error::{ConfigError, ConfigErrors, Origin};
+pub use given::read_given;
 pub use keys::Keys;
 pub use reference::reference_markdown;
 pub use secret::{Secret, SecretMap};
