@@ -23,3 +23,19 @@ fn the_pages_are_what_the_services_declare() {
         );
     }
 }
+
+/// Goal: what operations are told to alert on exists. Method: every metric
+/// that the page names is one that a service registers.
+#[test]
+fn alerts_are_on_metrics_that_exist() {
+    let page = include_str!("../../../docs/operations.md");
+    let declared = hooklane_cli::reference::metrics().unwrap();
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let words = page.split(|c| !is_part(c));
+    let mut names: Vec<&str> = words.filter(|word| word.starts_with("hooklane_")).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 10, "{names:?}");
+    names.retain(|name| !declared.contains(&format!("| `{name}` |")));
+    assert!(names.is_empty(), "no service has {names:?}");
+}
