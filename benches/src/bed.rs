@@ -15,7 +15,7 @@ use hooklane_kafka::topics::{
     record_bytes_max,
 };
 use hooklane_model::id::EndpointUid;
-use hooklane_model::plan::{self, Given};
+use hooklane_model::plan::{self, Given, Plan};
 use hooklane_model::resource::{Kind, parse_yaml};
 use hooklane_model::time::Clock;
 use hooklane_model::topic::TopicNames;
@@ -100,6 +100,22 @@ impl Bed {
     /// Writes resources as `hooklane apply` does; returns the endpoints in the
     /// order given. Uids are counted, so that lanes are the same in every run.
     pub(crate) fn apply(&self, documents: &[Value]) -> anyhow::Result<Vec<EndpointUid>> {
+        let plan = self.write(documents)?;
+        let endpoints = plan.changes.iter().filter(|c| c.key.kind == Kind::Endpoint);
+        Ok(endpoints
+            .map(|c| EndpointUid(c.document.manifest.meta().uid))
+            .collect())
+    }
+
+    /// Writes one resource, and returns the record that was written.
+    pub(crate) fn apply_one(&self, document: &Value) -> anyhow::Result<(String, Vec<u8>)> {
+        let plan = self.write(std::slice::from_ref(document))?;
+        let mut writes = plan.writes.into_iter();
+        let (key, value) = writes.next_back().context("nothing was written")?;
+        Ok((key, value.context("a tombstone was written")?))
+    }
+
+    fn write(&self, documents: &[Value]) -> anyhow::Result<Plan> {
         let documents: Vec<String> = documents.iter().map(Value::to_string).collect();
         let documents = parse_yaml(&documents.join("\n---\n"))?;
         let mut writer = ConfigWriter::open(&self.settings, &self.names, PATIENCE)?;
@@ -114,15 +130,12 @@ impl Bed {
             },
         };
         let plan = plan::apply(writer.catalog(), documents, &mut given)?;
-        let writes = plan.writes.into_iter();
+        let writes = plan.writes.iter().cloned();
         let writes: Vec<_> = writes
             .map(|(key, value)| (key.into_bytes(), value))
             .collect();
         writer.write(&writes)?;
-        let endpoints = plan.changes.iter().filter(|c| c.key.kind == Kind::Endpoint);
-        Ok(endpoints
-            .map(|c| EndpointUid(c.document.manifest.meta().uid))
-            .collect())
+        Ok(plan)
     }
 
     /// The name of the dispatchers' group.
@@ -161,7 +174,8 @@ impl Bed {
     }
 }
 
-/// Endpoints `/e0`, `/e1`, ... of one receiver, without a rate limit.
+/// Endpoints `/e0`, `/e1`, ... of one receiver, without a rate limit and, as
+/// the floors, without a signature.
 pub(crate) fn endpoints(
     receiver: std::net::SocketAddr,
     count: usize,
@@ -175,6 +189,7 @@ pub(crate) fn endpoints(
                 "spec": {
                     "url": format!("http://{receiver}/e{n}"),
                     "maxConcurrency": concurrency,
+                    "signing": {"scheme": "none"},
                     "signing": {"scheme": "none"},
                 },
             })

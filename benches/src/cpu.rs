@@ -26,13 +26,22 @@ pub(crate) fn own() -> f64 {
 
 /// The most memory a process has had, in MiB.
 pub(crate) fn peak_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+/// The memory a process has now, in MiB.
+pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+fn status_mib(pid: u32, field: &str) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(float(kib.with_context(|| format!("{path} has no VmHWM"))?) / 1024.0)
+    Ok(float(kib.with_context(|| format!("{path} has no {field}"))?) / 1024.0)
 }
 
 /// Cores that the whole machine used on average during `time`, which this

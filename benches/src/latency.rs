@@ -57,11 +57,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const GLANCE: Duration = Duration::from_millis(50);
 const CONCURRENCY: u32 = 8;
 
-/// Where events go.
-struct Pipeline {
-    bed: Bed,
+/// Where events go: event `n` to endpoint `n` modulo their count.
+pub(crate) struct Pipeline {
+    pub(crate) bed: Bed,
     topic: String,
-    sink: SinkProcess,
+    endpoints: u64,
+    payload: usize,
     sent: u64,
 }
 
@@ -83,17 +84,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         service.wait_ready()?;
         services.push(service);
     }
-    let mut pipeline = Pipeline {
-        bed,
-        topic,
-        sink,
-        sent: 0,
-    };
+    let mut pipeline = Pipeline::new(bed, topic, args.endpoints, args.payload);
     let busy = cpu::busy_cores(Duration::from_secs(1))?;
     let (rate, from) = match args.rate {
         Some(rate) => (f64::from(rate), "as asked for".to_owned()),
         None => {
-            let most = pipeline.burst(args)?;
+            let most = pipeline.burst(args.burst, &sink)?;
             let from = format!(
                 "{:.2} of the {most:.0}/s that a burst got through",
                 args.load
@@ -111,7 +107,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         brokers.describe()
     ));
     for round in 1..=args.rounds {
-        let stats = pipeline.paced(args, rate)?;
+        let stats = pipeline.paced(&sink, (rate, args.seconds), |_| true)?;
         output::line(format!(
             "round {round}: {} events, p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.1} ms",
             stats.timed,
@@ -127,71 +123,95 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 impl Pipeline {
-    fn put(&mut self, loader: &mut Loader, args: &Args) -> anyhow::Result<()> {
+    pub(crate) fn new(bed: Bed, topic: String, endpoints: usize, payload: usize) -> Self {
+        Self {
+            bed,
+            topic,
+            endpoints: endpoints as u64,
+            payload,
+            sent: 0,
+        }
+    }
+
+    /// Sends the next event; returns which endpoint it is for.
+    fn put(&mut self, loader: &mut Loader) -> anyhow::Result<u64> {
         let n = self.sent;
         self.sent += 1;
-        let types = args.endpoints as u64;
-        let (id, event_type) = (format!("e-{n}"), format!("order.t{}", n % types));
+        let endpoint = n % self.endpoints;
+        let (id, event_type) = (format!("e-{n}"), format!("order.t{endpoint}"));
         let partition = i32::try_from(n % u64::from(PARTITIONS.unsigned_abs()))?;
-        let payload = events::payload(BootClock.nanos(), args.payload);
+        let payload = events::payload(BootClock.nanos(), self.payload);
         let headers = cloud_event(&id, &event_type);
-        loader.put((&self.topic, partition), &payload, &headers)
+        loader.put((&self.topic, partition), &payload, &headers)?;
+        Ok(endpoint)
+    }
+
+    /// Sends events as fast as they are stored.
+    pub(crate) fn send(&mut self, events: u64) -> anyhow::Result<()> {
+        let mut loader = Loader::new(&self.bed.settings, Duration::from_millis(2))?;
+        for _ in 0..events {
+            self.put(&mut loader)?;
+        }
+        loader.finish().map(drop)
     }
 
     /// Events per second that get through when all are there at once.
-    fn burst(&mut self, args: &Args) -> anyhow::Result<f64> {
+    fn burst(&mut self, events: u64, sink: &SinkProcess) -> anyhow::Result<f64> {
         output::progress("a burst, to learn the rate");
-        self.sink.reset()?;
-        let mut loader = Loader::new(&self.bed.settings, Duration::from_millis(2))?;
-        for _ in 0..args.burst {
-            self.put(&mut loader, args)?;
-        }
-        loader.finish()?;
-        let stats = self.wait(args.burst)?;
+        sink.reset()?;
+        self.send(events)?;
+        let stats = wait(sink, events)?;
         Ok(float(stats.requests) / stats.seconds)
     }
 
-    fn paced(&mut self, args: &Args, rate: f64) -> anyhow::Result<SinkStats> {
-        output::progress(format!("{} s at {rate:.0} events/s", args.seconds));
-        self.sink.reset()?;
+    /// Sends so many events a second for so many seconds, and waits for those
+    /// whose endpoint takes them.
+    pub(crate) fn paced(
+        &mut self,
+        sink: &SinkProcess,
+        (rate, seconds): (f64, u32),
+        takes: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<SinkStats> {
+        output::progress(format!("{seconds} s at {rate:.0} events/s"));
+        sink.reset()?;
         let mut loader = Loader::new(&self.bed.settings, Duration::ZERO)?;
-        let length = Duration::from_secs(u64::from(args.seconds));
-        let (begun, mut sent) = (Instant::now(), 0);
+        let length = Duration::from_secs(u64::from(seconds));
+        let (begun, mut sent, mut taken) = (Instant::now(), 0, 0);
         while begun.elapsed() < length {
             let due = begun.elapsed().as_secs_f64() * rate;
             while float(sent) < due {
-                self.put(&mut loader, args)?;
+                taken += u64::from(takes(self.put(&mut loader)?));
                 sent += 1;
             }
             loader.producer.poll(Duration::from_millis(1));
         }
         loader.finish()?;
-        self.wait(sent)
+        wait(sink, taken)
     }
+}
 
-    fn wait(&self, requests: u64) -> anyhow::Result<SinkStats> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let stats = self.sink.stats().context("ask the sink")?;
-            if stats.requests >= requests {
-                ensure!(
-                    stats.requests == requests,
-                    "{} requests came, {requests} were sent",
-                    stats.requests
-                );
-                return Ok(stats);
-            }
+fn wait(sink: &SinkProcess, requests: u64) -> anyhow::Result<SinkStats> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let stats = sink.stats().context("ask the sink")?;
+        if stats.requests >= requests {
             ensure!(
-                Instant::now() < end,
-                "{} of {requests} events delivered after {PATIENCE:?}",
+                stats.requests == requests,
+                "{} requests came, {requests} were sent",
                 stats.requests
             );
-            std::thread::sleep(GLANCE);
+            return Ok(stats);
         }
+        ensure!(
+            Instant::now() < end,
+            "{} of {requests} events delivered after {PATIENCE:?}",
+            stats.requests
+        );
+        std::thread::sleep(GLANCE);
     }
 }

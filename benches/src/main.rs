@@ -10,14 +10,17 @@
 mod bed;
 mod children;
 mod cpu;
+mod endpoints;
 mod events;
 mod figures;
 mod floors;
 mod ingest;
+mod isolation;
 mod latency;
 mod load;
 mod matching;
 mod output;
+mod recovery;
 mod service;
 mod sink;
 mod throughput;
@@ -38,6 +41,12 @@ enum Scenario {
     Match(matching::Args),
     /// Event to first byte at the receiver at half load, through all services
     Latency(latency::Args),
+    /// What dead endpoints cost the healthy ones in the same lanes
+    Isolation(isolation::Args),
+    /// How the backlog of a dead endpoint comes back
+    Recovery(recovery::Args),
+    /// Memory of each configured endpoint, and cold start, of a dispatcher without work
+    Endpoints(endpoints::Args),
     /// (part of others) the receiver
     #[command(hide = true)]
     Sink(sink::Args),
@@ -58,6 +67,9 @@ fn main() -> ExitCode {
         Scenario::Ingest(args) => ingest::run(&args),
         Scenario::Match(args) => matching::run(&args),
         Scenario::Latency(args) => latency::run(&args),
+        Scenario::Isolation(args) => isolation::run(&args),
+        Scenario::Recovery(args) => recovery::run(&args),
+        Scenario::Endpoints(args) => endpoints::run(&args),
         Scenario::Sink(args) => sink::run(&args),
         Scenario::FloorHttp(args) => floors::http::run(&args),
         Scenario::FloorConsume(args) => floors::consume::run(&args),

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Kind {
     Dispatcher,
     Ingest,
+    RetryScheduler,
 }
 
 impl Kind {
@@ -24,6 +25,7 @@ impl Kind {
         match self {
             Self::Dispatcher => "hooklane-dispatcher",
             Self::Ingest => "hooklane-ingest",
+            Self::RetryScheduler => "hooklane-retry-scheduler",
         }
     }
 }
@@ -79,6 +81,10 @@ impl Service {
             anyhow::bail!("the service ended: {status}\n{}", self.process.log());
         }
         cpu::of_process(self.process.id())
+    }
+
+    pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
+        cpu::resident_mib(self.process.id())
     }
 
     pub(crate) fn peak_mib(&self) -> anyhow::Result<f64> {

@@ -36,7 +36,10 @@ pub(crate) struct SinkStats {
 
 impl SinkProcess {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let addr = free_addr()?;
+        Self::start_at(free_addr()?)
+    }
+
+    pub(crate) fn start_at(addr: SocketAddr) -> anyhow::Result<Self> {
         let process = children::start("sink", &["--listen", &addr.to_string()])?;
         let sink = Self {
             _process: process,
