@@ -118,6 +118,11 @@ pub(crate) fn first_plan<'a>(
                  {reason}"
             ));
         }
+        if endpoint.spec.auth.is_some() && endpoint.spec.url.scheme() == "http" {
+            io.say(&format!(
+                "warning: {name}: spec.auth: is sent in clear, because the URL is http://"
+            ));
+        }
         if endpoint.spec.signing.scheme == SigningScheme::Twilio {
             io.say(&format!(
                 "warning: {name}: spec.signing.scheme: twilio is HMAC-SHA1 without a time; use \

@@ -98,7 +98,9 @@ impl Recipients {
             let cause = cause.unwrap_or_default();
             tracing::warn!(endpoint = %endpoint.uid(), %error, cause, "the endpoint cannot be called");
             match error {
-                RecipientError::Signing(_) | RecipientError::Secrets { .. } => {
+                RecipientError::Signing(_)
+                | RecipientError::Auth(_)
+                | RecipientError::Secrets { .. } => {
                     Unusable::Blocked(error.reason())
                 }
                 RecipientError::Url(_) | RecipientError::Header(_) => {

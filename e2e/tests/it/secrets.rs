@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use hooklane_kafka::record::Record;
 use hooklane_model::ladder::Rung;
-use hooklane_test_support::{Answer, Script, wait_until};
+use hooklane_test_support::{Answer, Request, Script, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Kind, Pipeline, Service, subscription};
@@ -107,6 +107,7 @@ fn no_secret_is_seen_anywhere() {
         Canary::text("variable", "canary:variable/value~001"),
         Canary::whsec("rotated", "canary:rotated/standard1"),
         Canary::whsec("refused", "canary:refused/standard1"),
+        Canary::text("bearer", "canary:bearer/token~~0001"),
         Canary::text("key", KEK),
     ];
     let value = |name: &str| {
@@ -121,11 +122,10 @@ fn no_secret_is_seen_anywhere() {
     let p = &vault.p;
     p.receiver
         .script("/dead", Script::always(Answer::status(500)));
+    let mut ok = signing("standard", json!({"value": value("inline")}));
+    ok["auth"] = json!({"bearer": {"value": value("bearer")}});
     let endpoints = [
-        p.endpoint(
-            "/ok",
-            signing("standard", json!({"value": value("inline")})),
-        ),
+        p.endpoint("/ok", ok),
         p.endpoint(
             "/dead",
             signing("github", json!({"value": value("github")})),
@@ -165,9 +165,13 @@ fn no_secret_is_seen_anywhere() {
     wait_until("a dead letter", DEADLINE, || p.count(&p.names.dead()) >= 1).unwrap();
     let [_, dispatcher, _] = &services;
     dispatcher.wait_metric("hooklane_secrets_unavailable_total", &[], 1.0);
+    let bearer = format!("Bearer {}", value("bearer"));
+    let sent = |r: &Request| r.header("authorization") == Some(&*bearer);
+    assert!(p.receiver.requests().iter().any(sent));
     rotate_and_look(&vault, &value("rotated"));
     be_refused(&vault, &value("refused"));
-    let seen = everything(&vault, services);
+    // What is for the receiver, the receiver sees.
+    let seen = everything(&vault, services).replace(&bearer, "");
     for canary in &canaries {
         let found = canary.traces_in(&seen);
         assert!(found.is_empty(), "{}: {found:?}", canary.name);

@@ -12,8 +12,9 @@ mod source;
 mod subscription;
 
 pub use endpoint::{
-    BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, OnExhausted, Ordering, PayloadFormat,
-    RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
+    Auth, BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, OnExhausted, Ordering,
+    PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
+    check_credential,
 };
 pub(crate) use manifest::spec_path;
 pub use manifest::{Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml};

@@ -6,11 +6,14 @@
 
 use std::rc::Rc;
 
-use hooklane_model::resource::{EndpointSpec, PayloadFormat};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hooklane_model::resource::{Auth, EndpointSpec, PayloadFormat, check_credential};
 use hooklane_model::secret::Secret;
 use hooklane_model::time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::destination::Destination;
 use crate::egress::UrlError;
@@ -30,6 +33,9 @@ pub enum RecipientError {
     /// Its secrets cannot sign.
     #[error("spec.signing")]
     Signing(#[source] SignerError),
+    /// What lets its requests in cannot stand in a header.
+    #[error("spec.auth: {0}")]
+    Auth(&'static str),
     /// A header that it adds is none.
     #[error("spec.headers: {0} is no header")]
     Header(String),
@@ -49,7 +55,7 @@ impl RecipientError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Url(_) => "invalid_url",
-            Self::Signing(_) | Self::Secrets { .. } => "invalid_secret",
+            Self::Signing(_) | Self::Auth(_) | Self::Secrets { .. } => "invalid_secret",
             Self::Header(_) => "invalid_header",
         }
     }
@@ -90,8 +96,8 @@ impl Recipient {
         secrets: &[Secret],
     ) -> Result<Self, RecipientError> {
         let listed = spec.secrets().len();
-        let (Some(signing), true) = (
-            secrets.get(..spec.signing.secrets.len()),
+        let (Some((signing, others)), true) = (
+            secrets.split_at_checked(spec.signing.secrets.len()),
             secrets.len() == listed,
         ) else {
             let given = secrets.len();
@@ -107,6 +113,10 @@ impl Recipient {
             let pair = HeaderName::try_from(name).ok().zip(value.parse().ok());
             let (name, value) = pair.ok_or_else(|| RecipientError::Header(name.to_owned()))?;
             headers.insert::<HeaderName>(name, value);
+        }
+        if let (Some(auth), Some(secret)) = (&spec.auth, others.first()) {
+            let (name, value) = credential(auth, secret)?;
+            headers.insert(name, value);
         }
         Ok(Self {
             destination,
@@ -158,6 +168,29 @@ impl Recipient {
             timeout: self.timeout,
         })
     }
+}
+
+/// The header that lets requests in.
+fn credential(auth: &Auth, secret: &Secret) -> Result<(HeaderName, HeaderValue), RecipientError> {
+    // From a file, which ends with the line; none ends with a space.
+    let secret = secret.expose().trim_ascii_end();
+    check_credential(secret).map_err(RecipientError::Auth)?;
+    let text = match auth {
+        Auth::Bearer(_) => [b"Bearer ", secret].concat(),
+        Auth::Header { .. } => secret.to_vec(),
+        Auth::Basic { username, .. } => {
+            let pair = Zeroizing::new([username.as_bytes(), b":", secret].concat());
+            format!("Basic {}", STANDARD.encode(&*pair)).into_bytes()
+        }
+    };
+    let name = HeaderName::try_from(auth.header_name());
+    let value = HeaderValue::from_bytes(&Zeroizing::new(text));
+    let (Ok(name), Ok(mut value)) = (name, value) else {
+        return Err(RecipientError::Header(auth.header_name().to_owned()));
+    };
+    // Not shown by Debug, and kept out of HTTP/2's table.
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 impl std::fmt::Debug for Recipient {

@@ -5,6 +5,7 @@
 //! file again changes nothing although no two sealings are the same text.
 
 use serde_json::{Value, json};
+use url::Origin;
 
 use crate::id::EndpointUid;
 use crate::resource::{Document, Manifest, ResourceKey, SigningScheme, spec_path};
@@ -62,6 +63,8 @@ impl Sealing for WithoutKeys {
 
 /// A secret of the stored endpoint.
 struct Kept {
+    /// Where it stands.
+    pointer: String,
     sealed: String,
     /// Of signing secrets.
     created_at: Option<Value>,
@@ -107,10 +110,11 @@ pub(super) fn settle(
         }
     }
     let kept = before.map(kept).unwrap_or_default();
+    let moved = before.is_some_and(|before| origin(before) != Some(endpoint.spec.url.origin()));
     for (pointer, secret) in document.secrets() {
         let settled = match secret {
             SecretRef::Inline(clear) => settle_clear(clear, &kept, &place, sealing).map(Some),
-            SecretRef::Sealed(text) => find_kept(text, &kept).map(Some),
+            SecretRef::Sealed(text) => find_kept(text, &kept, (&pointer, moved)).map(Some),
             SecretRef::Env(_) | SecretRef::File(_) => Ok(None),
         };
         match settled {
@@ -151,6 +155,7 @@ fn kept(before: &Document) -> Vec<Kept> {
         };
         let created_at = before.spec.pointer(&pointer)?.get("createdAt").cloned();
         Some(Kept {
+            pointer,
             sealed: sealed.clone(),
             created_at,
         })
@@ -171,26 +176,54 @@ fn settle_clear(
         return Ok(known.copy());
     }
     Ok(Kept {
+        pointer: String::new(),
         sealed: sealing.seal(place, clear)?,
         created_at: None,
     })
 }
 
-/// The stored secret that a handle, or a whole sealed text, names.
-fn find_kept(text: &str, kept: &[Kept]) -> Result<Kept, String> {
+fn origin(document: &Document) -> Option<Origin> {
+    match &document.manifest {
+        Manifest::Endpoint(endpoint) => Some(endpoint.spec.url.origin()),
+        Manifest::Source(_) | Manifest::Subscription(_) => None,
+    }
+}
+
+/// The stored secret that a handle, or a whole sealed text, names. Who knows
+/// a handle does not know the secret, and must not come to know it: none is
+/// sent that was for signing, and none to another server.
+fn find_kept(text: &str, kept: &[Kept], (pointer, moved): (&str, bool)) -> Result<Kept, String> {
     let version = sealed_version(text);
     let known = kept
         .iter()
         .find(|kept| version.is_some() && sealed_version(&kept.sealed) == version);
-    known.map(Kept::copy).ok_or_else(|| {
-        "names no secret that is stored for this endpoint; give it as `value` or `valueFrom`"
-            .to_owned()
-    })
+    let Some(known) = known else {
+        let reason =
+            "names no secret that is stored for this endpoint; give it as `value` or `valueFrom`";
+        return Err(reason.to_owned());
+    };
+    if !is_sent(pointer) && !is_sent(&known.pointer) {
+        return Ok(known.copy());
+    }
+    if known.pointer != pointer {
+        return Err("names a secret that was given for something else; give it again".to_owned());
+    }
+    if moved {
+        let reason = "would be sent to another server than it was given for; give it again";
+        return Err(reason.to_owned());
+    }
+    Ok(known.copy())
+}
+
+/// Whether the receiver gets to see the secret that stands there.
+fn is_sent(pointer: &str) -> bool {
+    !pointer.starts_with("/signing/")
 }
 
 impl Kept {
     fn copy(&self) -> Self {
         Self {
+            pointer: self.pointer.clone(),
             sealed: self.sealed.clone(),
             created_at: self.created_at.clone(),
         }

@@ -1,5 +1,6 @@
 //! An endpoint: where deliveries go, and how.
 
+mod auth;
 mod breaker;
 mod format;
 mod headers;
@@ -21,6 +22,7 @@ use crate::id::EndpointUid;
 use crate::secret::SecretRef;
 use crate::url_rule::{UrlRule, broken_rules, holds_blanks};
 
+pub use self::auth::{Auth, check_credential};
 pub use self::breaker::BreakerPolicy;
 pub use self::format::PayloadFormat;
 pub use self::headers::CustomHeaders;
@@ -73,6 +75,8 @@ pub struct EndpointSpec {
     pub format: PayloadFormat,
     /// What requests carry as headers besides.
     pub headers: CustomHeaders,
+    /// What lets them in at the receiver; boxed, for few endpoints have it.
+    pub auth: Option<Box<Auth>>,
     /// Matched and parked, not sent.
     pub paused: bool,
 }
@@ -122,6 +126,7 @@ impl EndpointSpec {
             );
         }
         let signing = Signing::read(&mut fields, findings);
+        let headers = CustomHeaders::read(&mut fields, &signing, findings);
         let spec = Self {
             url: url.unwrap_or_else(placeholder_url),
             rate_limit: read_rate_limit(&mut fields, findings),
@@ -142,7 +147,8 @@ impl EndpointSpec {
             format: fields
                 .word("format", &FORMATS, findings)
                 .unwrap_or_default(),
-            headers: CustomHeaders::read(&mut fields, &signing, findings),
+            auth: Auth::read(&mut fields, (&signing, &headers), findings).map(Box::new),
+            headers,
             signing,
             paused: fields.boolean("paused", findings).unwrap_or(false),
         };
@@ -154,12 +160,16 @@ impl EndpointSpec {
 impl EndpointSpec {
     /// Where secrets stand in the spec, each with the JSON pointer (RFC 6901,
     /// from the spec on) of the object that holds `value`, `valueFrom` or
-    /// `sealed`.
+    /// `sealed`. Those that sign come first.
     #[must_use]
     pub fn secrets(&self) -> Vec<(String, &SecretRef)> {
         let signing = self.signing.secrets.iter().enumerate();
         signing
             .map(|(i, one)| (format!("/signing/secrets/{i}"), &one.secret))
+            .chain(self.auth.iter().map(|auth| {
+                let (pointer, secret) = auth.secret();
+                (pointer.to_owned(), secret)
+            }))
             .collect()
     }
 }

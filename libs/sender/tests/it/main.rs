@@ -5,6 +5,7 @@
     reason = "helpers outside of test functions are tests too"
 )]
 
+mod auth;
 mod corpus;
 mod dns;
 mod egress;
