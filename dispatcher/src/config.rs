@@ -29,6 +29,13 @@ const SLOTS: KeySpec = KeySpec::new(
     "1000",
     "Requests open at a time in this process, over all endpoints. Each takes a file descriptor.",
 );
+const RETRY_PERCENT: KeySpec = KeySpec::new(
+    "dispatcher.retry_percent",
+    Kind::Integer,
+    "20",
+    "Of an endpoint's first attempts, the percentage that retries may add which fail, besides ten \
+     a second. Beyond it retries are put off, and spend no attempt.",
+);
 const MEMORY: KeySpec = KeySpec::new(
     "dispatcher.memory",
     Kind::Bytes,
@@ -72,6 +79,7 @@ pub const DISPATCHER: Section = Section {
         QUEUE_WAIT,
         SLOTS,
         TENANT_PERCENT,
+        RETRY_PERCENT,
         MEMORY,
         WORKERS,
         USER_AGENT,
@@ -88,6 +96,9 @@ pub struct Config {
     pub slots: u32,
     /// Of the slots, the percentage that one tenant may hold.
     pub tenant_percent: u32,
+    /// Of an endpoint's first attempts, the percentage that failing retries
+    /// may add.
+    pub retry_percent: u32,
     /// Bytes of deliveries held in this process.
     pub memory: usize,
     /// Threads that send.
@@ -124,6 +135,7 @@ impl Config {
             queue_wait: keys.duration_within(&QUEUE_WAIT, seconds(1)..=seconds(60)),
             slots: keys.integer(&SLOTS, 1..=100_000),
             tenant_percent: keys.integer(&TENANT_PERCENT, 1..=100),
+            retry_percent: keys.integer(&RETRY_PERCENT, 0..=100),
             // Token slots have 24 bits: 3 GiB at 200 B each is below that.
             memory: usize::try_from(keys.bytes(&MEMORY, 1 << 20..=3 << 30)).unwrap_or(1 << 20),
             workers: keys.integer(&WORKERS, 1..=WORKERS_MAX),
@@ -150,6 +162,7 @@ impl Config {
             slots: (self.slots / u32::from(self.workers)).max(1),
             bytes: self.memory / usize::from(self.workers),
             tenant_percent: self.tenant_percent,
+            retry_percent: self.retry_percent,
         }
     }
 }

@@ -171,6 +171,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         queue_wait: Duration::ZERO,
         slots: 0,
         tenant_percent: 0,
+        retry_percent: 0,
         memory: 0,
         workers: 0,
         user_agent: None,

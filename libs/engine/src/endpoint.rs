@@ -12,6 +12,7 @@ use crate::ages::Ages;
 use crate::breaker::{Admit, Breaker};
 use crate::bucket::{Bucket, BucketClock};
 use crate::queue::{Class, Queue};
+use crate::retries::RetryBudget;
 use crate::{Limits, Mono, Now, ParkReason};
 
 /// What configuration and status say of an endpoint uid.
@@ -61,6 +62,7 @@ pub(crate) struct EndpointState {
     pub(crate) retrying: Ages,
     pub(crate) bucket: Option<Bucket>,
     pub(crate) breaker: Breaker,
+    pub(crate) retries: RetryBudget,
     /// Whether it counts among those that are held.
     pub(crate) held: bool,
     /// Not before: the receiver said so.
@@ -122,6 +124,7 @@ impl EndpointState {
             retrying: Ages::default(),
             bucket,
             breaker,
+            retries: RetryBudget::new(claimed_at),
             held: false,
             hold_until: Mono(0),
             reservations: Reservations {
@@ -305,6 +308,7 @@ impl EndpointState {
         self.hold_until
             .max(bucket)
             .max(self.breaker.forgets_at())
+            .max(self.retries.full_at())
             .max(self.reservations.rate)
             .max(self.reservations.slots)
     }

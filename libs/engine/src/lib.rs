@@ -29,6 +29,7 @@ mod pump;
 mod queue;
 mod readahead;
 mod ready;
+mod retries;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -314,6 +315,9 @@ pub struct Limits {
     /// Of the slots and bytes, the percentage that one tenant may hold while
     /// others are configured.
     pub tenant_percent: u32,
+    /// Of an endpoint's first attempts, the percentage that retries may add
+    /// which fail, besides ten a second.
+    pub retry_percent: u32,
 }
 
 impl Limits {

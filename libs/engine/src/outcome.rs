@@ -197,6 +197,8 @@ pub enum ParkReason {
     Hold,
     /// The endpoint fails altogether: its breaker is open.
     Breaker,
+    /// Too many of the endpoint's retries fail.
+    RetryBudget,
     /// A person paused the endpoint.
     Paused,
     /// It came before its due time.
@@ -212,6 +214,7 @@ impl LabelValue for ParkReason {
         Self::Backlog,
         Self::Hold,
         Self::Breaker,
+        Self::RetryBudget,
         Self::Paused,
         Self::NotDue,
         Self::UnknownEndpoint,
@@ -223,6 +226,7 @@ impl LabelValue for ParkReason {
             Self::Backlog => "backlog",
             Self::Hold => "hold",
             Self::Breaker => "breaker",
+            Self::RetryBudget => "retry_budget",
             Self::Paused => "paused",
             Self::NotDue => "not_due",
             Self::UnknownEndpoint => "unknown_endpoint",

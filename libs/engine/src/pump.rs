@@ -8,7 +8,7 @@ use crate::bucket::Bucket;
 use crate::delivery::State;
 use crate::intake::work_id;
 use crate::timers::Wake;
-use crate::{Action, Core, Now, SendOrder, WorkId};
+use crate::{Action, Core, Now, ParkReason, SendOrder, WorkId};
 
 /// How often counts of what waits in Kafka are looked through. Whatever is
 /// counted there comes back and is taken out; this is for what was lost or
@@ -48,11 +48,16 @@ impl Core {
 
     fn start_one(&mut self, now: Now, key: usize, out: &mut Vec<Action>) -> Turn {
         let endpoint = &mut self.endpoints[key];
-        if endpoint.queue.is_empty() || endpoint.in_flight >= endpoint.slots(&self.limits) {
+        let slots = endpoint.slots(&self.limits);
+        if endpoint.queue.is_empty() || endpoint.in_flight >= slots {
             // The end of one of its requests makes it ready again.
             return Turn::Rest;
         }
         let admits = endpoint.breaker.admits(now.mono, endpoint.in_flight);
+        if admits == Admit::Request && self.puts_off_retry(now, (key, slots), out) {
+            return Turn::Again;
+        }
+        let endpoint = &mut self.endpoints[key];
         let until = match admits {
             // The end of a request makes it ready again.
             Admit::Busy => return Turn::Rest,
@@ -79,6 +84,8 @@ impl Core {
         }
         let delivery = &mut self.deliveries[slot];
         endpoint.slow = now.mono.since(delivery.arrived) >= SLOW_AFTER;
+        let retry = delivery.target.attempt > 1;
+        endpoint.retries.started(retry, &self.limits, slots);
         delivery.probe = probe;
         delivery.state = State::InFlight;
         delivery.sent_with = spec.meta.generation;
@@ -93,6 +100,31 @@ impl Core {
             waited: now.mono.since(delivery.arrived),
         }));
         Turn::Again
+    }
+
+    /// Parks the head of an endpoint's queue if it is a retry and the endpoint
+    /// has failed too many of those lately.
+    fn puts_off_retry(
+        &mut self,
+        now: Now,
+        (key, slots): (usize, u32),
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let endpoint = &mut self.endpoints[key];
+        let head = endpoint.queue.front();
+        let Some(slot) = head.filter(|slot| self.deliveries[*slot].target.attempt > 1) else {
+            return false;
+        };
+        if endpoint.is_held(now.mono) {
+            return false;
+        }
+        let Err(turn) = endpoint.retries.admits(now.mono, slots) else {
+            return false;
+        };
+        endpoint.queue.pop_front();
+        let due = Some(now.wall_at(turn));
+        self.park(now, slot, ParkReason::RetryBudget, due, out);
+        true
     }
 
     /// Does what the timers that have come due are for.

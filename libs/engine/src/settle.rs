@@ -110,6 +110,9 @@ impl Core {
         let was_closed = endpoint.breaker.is_closed();
         let slots = endpoint.slots(&self.limits);
         let says = (sign(&result.end), delivery.probe);
+        if delivery.target.attempt > 1 && says.0 != Sign::Failed {
+            endpoint.retries.did_well(slots);
+        }
         let opened = endpoint.breaker.ended(now.mono, says, slots, &mut self.rng);
         match (was_closed, endpoint.breaker.is_closed()) {
             (true, false) => self.breakers_open += 1,

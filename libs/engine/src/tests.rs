@@ -9,6 +9,7 @@ mod fairness;
 mod found;
 mod handover;
 mod model;
+mod retries;
 mod rules;
 mod view;
 

@@ -95,6 +95,7 @@ impl Plan {
                 slots,
                 bytes: [64 << 10, 1 << 20, 16 << 20][rng.usize(0..3)],
                 tenant_percent: 50,
+                retry_percent: 20,
             },
             arrival_micros: [4_000, 20_000, 100_000, 400_000][rng.usize(0..4)],
             trouble: rng.u32(0..60),

@@ -45,6 +45,7 @@ impl Bench {
             slots,
             bytes: 64 << 20,
             tenant_percent: 50,
+            retry_percent: 20,
         };
         let mut bench = Self {
             core: Core::new(limits, 1),

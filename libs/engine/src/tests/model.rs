@@ -101,6 +101,7 @@ fn limits() -> Limits {
         slots: 12,
         bytes: 1 << 20,
         tenant_percent: 50,
+        retry_percent: 20,
     }
 }
 
