@@ -42,6 +42,9 @@ pub enum UrlRule {
     /// Names are looked up as they stand.
     #[error("must name its host in full: search domains are not used")]
     ShortName,
+    /// `localhost..` is no `localhost` to a rule, and might be to a resolver.
+    #[error("must not name a host with an empty part, as in a..example")]
+    EmptyLabel,
 }
 
 /// The ports that the Fetch standard blocks ("bad ports"): services that can be
@@ -105,7 +108,9 @@ pub fn broken_rules(url: &Url) -> Vec<UrlRule> {
         _ => None,
     };
     let localhost = name.is_some_and(is_localhost);
-    let short = |name: &str| !name.strip_suffix('.').unwrap_or(name).contains('.');
+    let bare = |name| str::strip_suffix(name, '.').unwrap_or(name);
+    let short = |name| !bare(name).contains('.');
+    let gap = |name| bare(name).split('.').any(str::is_empty);
     let checks = [
         (!matches!(url.scheme(), "https" | "http"), UrlRule::Scheme),
         (url.host_str().is_none_or(str::is_empty), UrlRule::NoHost),
@@ -124,6 +129,10 @@ pub fn broken_rules(url: &Url) -> Vec<UrlRule> {
         (
             !localhost && name.is_some_and(|name| !name.is_empty() && short(name)),
             UrlRule::ShortName,
+        ),
+        (
+            name.is_some_and(|name| !name.is_empty() && gap(name)),
+            UrlRule::EmptyLabel,
         ),
     ];
     checks
@@ -164,6 +173,9 @@ mod tests {
             ("https://a.localhost/", UrlRule::Localhost),
             ("https://erp/", UrlRule::ShortName),
             ("https://erp./", UrlRule::ShortName),
+            ("https://localhost../", UrlRule::EmptyLabel),
+            ("https://.erp.example/", UrlRule::EmptyLabel),
+            ("https://erp..example/", UrlRule::EmptyLabel),
         ] {
             let url = Url::parse(text).unwrap();
             assert_eq!(broken_rules(&url), [rule], "{text}");

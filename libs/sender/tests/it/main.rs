@@ -9,11 +9,16 @@ mod auth;
 mod corpus;
 mod dns;
 mod egress;
+mod fuzz;
 mod hostile;
 mod hostile_http2;
 mod http1;
+#[path = "fuzz/mutate.rs"]
+mod mutate;
 mod pool;
 mod proxy;
 mod signatures;
 mod support;
+#[path = "fuzz/targets.rs"]
+mod targets;
 mod tls;
