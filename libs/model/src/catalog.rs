@@ -8,7 +8,7 @@
 mod snapshot;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -82,7 +82,11 @@ impl Applied {
 /// All resources and statuses, by uid and by name.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    by_key: HashMap<ResourceKey, Stored>,
+    /// By [`name_of`]. The largest table of a service with a million endpoints
+    /// and half empty at worst, so keys and entries are as small as they get.
+    by_name: HashMap<Box<str>, Entry>,
+    /// As written, deleted ones included; only where people look at them.
+    documents: BTreeMap<ResourceKey, Arc<Document>>,
     endpoints: HashMap<EndpointUid, Arc<Endpoint>>,
     statuses: HashMap<EndpointUid, Arc<EndpointStatus>>,
     /// What it says is read only where people look at it. Bounded by the
@@ -92,31 +96,45 @@ pub struct Catalog {
     keep_documents: bool,
 }
 
-/// A resource under its name.
-#[derive(Clone, Debug)]
-struct Stored {
-    manifest: Entry,
-    /// As written; kept only where people look at it.
-    document: Option<Arc<Document>>,
+/// A resource as one text: two strings and a kind take three times the memory.
+fn name_of(key: &ResourceKey) -> Box<str> {
+    key.to_string().into_boxed_str()
 }
 
+/// What stands under a name.
 #[derive(Clone, Debug)]
 enum Entry {
     Source(Arc<Source>),
     Endpoint(Arc<Endpoint>),
     Subscription(Arc<Subscription>),
     /// The name is free; the uid stays known so that late deliveries can say
-    /// why they are dead, and the record can be pruned when it is old.
-    Deleted(Kind, u128),
+    /// why they are dead, and the record can be pruned when it is old. Boxed:
+    /// a uid in place would double the size of every entry.
+    Deleted(Box<Deleted>),
+}
+
+#[derive(Clone, Debug)]
+struct Deleted {
+    kind: Kind,
+    uid: u128,
 }
 
 impl Entry {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Source(_) => Kind::Source,
+            Self::Endpoint(_) => Kind::Endpoint,
+            Self::Subscription(_) => Kind::Subscription,
+            Self::Deleted(deleted) => deleted.kind,
+        }
+    }
+
     fn uid(&self) -> u128 {
         match self {
             Self::Source(r) => r.meta.uid,
             Self::Endpoint(r) => r.meta.uid,
             Self::Subscription(r) => r.meta.uid,
-            Self::Deleted(_, uid) => *uid,
+            Self::Deleted(deleted) => deleted.uid,
         }
     }
 
@@ -136,6 +154,16 @@ impl Entry {
             Self::Subscription(r) => Change::SubscriptionGone(r.uid()),
             Self::Deleted(..) => return None,
         })
+    }
+
+    /// The endpoint that stood here before it was deleted.
+    fn deleted_endpoint(&self) -> Option<EndpointUid> {
+        match self {
+            Self::Deleted(deleted) if deleted.kind == Kind::Endpoint => {
+                Some(EndpointUid(deleted.uid))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -183,21 +211,20 @@ impl Catalog {
         value: Option<&[u8]>,
     ) -> Applied {
         let Some(value) = value else {
-            let gone = self.by_key.remove(&resource);
-            return self.replaced(gone.map(|stored| stored.manifest), None);
+            self.documents.remove(&resource);
+            let gone = self.by_name.remove(&name_of(&resource));
+            return self.replaced(gone, None);
         };
         let (document, notes) = match read_stored(&resource, value) {
             Ok(read) => read,
             Err(reason) => return Applied::problem(key, reason),
         };
         let entry = entry_of(&document);
-        let document = self.keep_documents.then(|| Arc::new(document));
-        let stored = Stored {
-            manifest: entry.clone(),
-            document,
-        };
-        let old = self.by_key.insert(resource, stored);
-        let applied = self.replaced(old.map(|stored| stored.manifest), Some(entry));
+        let old = self.by_name.insert(name_of(&resource), entry.clone());
+        if self.keep_documents {
+            self.documents.insert(resource, Arc::new(document));
+        }
+        let applied = self.replaced(old, Some(entry));
         Applied { notes, ..applied }
     }
 
@@ -219,9 +246,11 @@ impl Catalog {
                 self.endpoints.insert(endpoint.uid(), endpoint.clone());
             }
             changes.push(set);
-        } else if let (None, Some(Entry::Deleted(Kind::Endpoint, uid))) = (&old, &new) {
+        } else if old.is_none()
+            && let Some(uid) = new.as_ref().and_then(Entry::deleted_endpoint)
+        {
             // Read first after a compaction: say that it is gone all the same.
-            changes.push(Change::EndpointGone(EndpointUid(*uid)));
+            changes.push(Change::EndpointGone(uid));
         }
         Applied {
             changes,
@@ -329,17 +358,11 @@ impl Catalog {
     /// before subscriptions, statuses last.
     #[must_use]
     pub fn all(&self) -> Vec<Change> {
-        let mut resources: Vec<(Kind, &Entry)> = self
-            .by_key
-            .iter()
-            .map(|(key, stored)| (key.kind, &stored.manifest))
-            .collect();
-        resources.sort_by_key(|(kind, _)| *kind);
-        let deleted = resources.iter().filter_map(|(_, entry)| match entry {
-            Entry::Deleted(Kind::Endpoint, uid) => Some(Change::EndpointGone(EndpointUid(*uid))),
-            _ => None,
-        });
-        let set = resources.iter().filter_map(|(_, entry)| entry.set());
+        let mut entries: Vec<&Entry> = self.by_name.values().collect();
+        entries.sort_by_key(|entry| entry.kind());
+        let deleted = entries.iter().filter_map(|entry| entry.deleted_endpoint());
+        let deleted = deleted.map(Change::EndpointGone);
+        let set = entries.iter().filter_map(|entry| entry.set());
         let statuses = self
             .statuses
             .iter()
@@ -384,7 +407,7 @@ impl Catalog {
     /// A live resource's uid and generation by name.
     #[must_use]
     pub fn find(&self, key: &ResourceKey) -> Option<(u128, u64)> {
-        let (uid, generation) = match &self.by_key.get(key)?.manifest {
+        let (uid, generation) = match self.by_name.get(&name_of(key))? {
             Entry::Source(r) => (r.meta.uid, r.meta.generation),
             Entry::Endpoint(r) => (r.meta.uid, r.meta.generation),
             Entry::Subscription(r) => (r.meta.uid, r.meta.generation),
@@ -397,19 +420,13 @@ impl Catalog {
     /// [`Catalog::with_documents`].
     #[must_use]
     pub fn document(&self, key: &ResourceKey) -> Option<&Arc<Document>> {
-        self.by_key.get(key)?.document.as_ref()
+        self.documents.get(key)
     }
 
     /// All documents as written, deleted ones included, by key.
     #[must_use]
     pub fn documents(&self) -> Vec<(&ResourceKey, &Arc<Document>)> {
-        let mut found: Vec<_> = self
-            .by_key
-            .iter()
-            .filter_map(|(key, stored)| Some((key, stored.document.as_ref()?)))
-            .collect();
-        found.sort_by_key(|(key, _)| *key);
-        found
+        self.documents.iter().collect()
     }
 }
 
@@ -449,7 +466,10 @@ fn read_stored(key: &ResourceKey, value: &[u8]) -> Result<(Document, Vec<Problem
 
 fn entry_of(document: &Document) -> Entry {
     if document.deleted {
-        return Entry::Deleted(document.manifest.kind(), document.manifest.meta().uid);
+        return Entry::Deleted(Box::new(Deleted {
+            kind: document.manifest.kind(),
+            uid: document.manifest.meta().uid,
+        }));
     }
     match document.manifest.clone() {
         Manifest::Source(r) => Entry::Source(Arc::new(r)),
