@@ -105,9 +105,11 @@ impl Recipient {
         };
         let destination = sender.destination(&spec.url).map_err(RecipientError::Url)?;
         let mut headers = destination.headers();
-        let agent = spec.headers.user_agent.as_deref();
+        let custom = spec.headers.as_deref();
+        let agent = custom.and_then(|custom| custom.user_agent.as_deref());
         let agent = agent.map(|value| ("user-agent", value));
-        let custom = spec.headers.headers.iter();
+        let extra = custom.is_some_and(|custom| custom.extra);
+        let custom = custom.iter().flat_map(|custom| &custom.headers);
         let custom = custom.map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in custom.chain(agent) {
             let pair = HeaderName::try_from(name).ok().zip(value.parse().ok());
@@ -122,7 +124,7 @@ impl Recipient {
             destination,
             url: spec.url.clone(),
             headers,
-            extra: spec.headers.extra,
+            extra,
             format: spec.format,
             signer: Signer::try_new(&spec.signing, signing).map_err(RecipientError::Signing)?,
             timeout: spec.timeout,

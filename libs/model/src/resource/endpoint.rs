@@ -73,8 +73,9 @@ pub struct EndpointSpec {
     pub disable_after: Option<Duration>,
     /// What requests carry as their body.
     pub format: PayloadFormat,
-    /// What requests carry as headers besides.
-    pub headers: CustomHeaders,
+    /// What requests carry as headers besides; boxed, for few endpoints have
+    /// any.
+    pub headers: Option<Box<CustomHeaders>>,
     /// What lets them in at the receiver; boxed, for few endpoints have it.
     pub auth: Option<Box<Auth>>,
     /// Matched and parked, not sent.
@@ -148,7 +149,7 @@ impl EndpointSpec {
                 .word("format", &FORMATS, findings)
                 .unwrap_or_default(),
             auth: Auth::read(&mut fields, (&signing, &headers), findings).map(Box::new),
-            headers,
+            headers: (headers != CustomHeaders::default()).then(|| Box::new(headers)),
             signing,
             paused: fields.boolean("paused", findings).unwrap_or(false),
         };
@@ -208,4 +209,16 @@ fn read_url(fields: &mut Fields, findings: &mut Findings) -> Option<Url> {
         findings.problem(&*path, problem);
     }
     usable.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million of them are held at once, most with nothing but a URL and
+    /// limits: what few endpoints have is boxed.
+    #[test]
+    fn an_endpoint_takes_no_more_than_400_bytes() {
+        assert!(size_of::<Endpoint>() <= 400, "{}", size_of::<Endpoint>());
+    }
 }

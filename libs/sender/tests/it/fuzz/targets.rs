@@ -225,7 +225,8 @@ fn header_policy(bytes: &[u8]) -> bool {
     let Manifest::Endpoint(endpoint) = &document.manifest else {
         panic!("an endpoint was written");
     };
-    for (name, value) in &endpoint.spec.headers.headers {
+    let custom = endpoint.spec.headers.iter();
+    for (name, value) in custom.flat_map(|custom| &custom.headers) {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
         HeaderValue::from_str(value).expect("a header's value");
         assert!(
