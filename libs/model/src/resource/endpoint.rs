@@ -213,7 +213,32 @@ fn read_url(fields: &mut Fields, findings: &mut Findings) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn headers(spec: Value) -> Option<Box<CustomHeaders>> {
+        let mut findings = Findings::default();
+        let fields = Fields::of(spec, "spec", &mut findings);
+        let spec = EndpointSpec::read(fields, &mut findings).unwrap();
+        assert_eq!(findings.problems.len(), 0, "{:?}", findings.problems);
+        spec.headers
+    }
+
+    #[test]
+    fn headers_are_there_only_where_some_are_declared() {
+        let url = "https://erp.example/hooks";
+        assert_eq!(headers(json!({"url": url})), None);
+        let read = headers(json!({"url": url, "headers": {"X-A": "1"}})).unwrap();
+        assert_eq!(read.headers, [("x-a".to_owned(), "1".to_owned())]);
+        let read = headers(json!({"url": url, "userAgent": "acme/1"})).unwrap();
+        assert_eq!(read.user_agent.as_deref(), Some("acme/1"));
+        assert!(
+            headers(json!({"url": url, "extraHeaders": true}))
+                .unwrap()
+                .extra
+        );
+    }
 
     /// A million of them are held at once, most with nothing but a URL and
     /// limits: what few endpoints have is boxed.
