@@ -38,8 +38,14 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Makes the attempt. Dropping the future aborts it.
-    pub(crate) async fn make(&self, recipient: &Recipient, order: &SendOrder) -> AttemptResult {
+    /// Makes the attempt. Dropping the future aborts it. `word` is called when
+    /// it starts and the core waits for that.
+    pub(crate) async fn make(
+        &self,
+        recipient: &Recipient,
+        order: &SendOrder,
+        word: impl Fn(),
+    ) -> AttemptResult {
         let started_at = self.clocks.wall.now();
         let envelope = &order.envelope.envelope;
         let delivery = Delivery {
@@ -54,7 +60,14 @@ impl Attempts {
         let Ok(request) = recipient.request(&delivery, started_at) else {
             return not_made(Unusable::Blocked("no_valid_secret"), started_at);
         };
-        let may_start = || self.clocks.mono() < self.lease.until();
+        let may_start = || {
+            let now = self.clocks.mono();
+            let may = now < self.lease.until() && order.pass.start(now);
+            if may && order.pass.is_waited_for() {
+                word();
+            }
+            may
+        };
         let destination = recipient.destination();
         let report = self.sender.attempt(destination, request, may_start).await;
         let elapsed = report.timings.total;

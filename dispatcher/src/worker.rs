@@ -124,6 +124,10 @@ impl Worker {
         while let Ok(arrived) = self.parts.inbox.try_recv() {
             self.take(arrived);
         }
+        let mut started = self.finished.started.borrow_mut();
+        self.pending
+            .extend(started.drain(..).map(|work| Event::Started { work }));
+        drop(started);
         let mut finished = self.finished.results.borrow_mut();
         let ended = finished.drain(..);
         self.pending

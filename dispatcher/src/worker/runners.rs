@@ -19,10 +19,12 @@ use crate::attempt::Attempts;
 /// once, while many receivers hung, is not kept for ever.
 const IDLE_MAX: usize = 256;
 
-/// Attempts that have ended, until the worker's next turn. Bounded by the
-/// core's slots.
+/// Attempts that have started or ended, until the worker's next turn. Bounded
+/// by the core's slots.
 #[derive(Default)]
 pub(super) struct Finished {
+    /// Only those whose start the core waits for.
+    pub(super) started: RefCell<Vec<WorkId>>,
     pub(super) results: RefCell<Vec<(WorkId, AttemptResult)>>,
     pub(super) wake: Notify,
 }
@@ -97,7 +99,11 @@ impl Runners {
 async fn work(shared: Rc<Shared>, desk: Rc<Desk>) {
     loop {
         let (recipient, order) = poll_fn(|cx| desk.take(cx)).await;
-        let result = shared.attempts.make(&recipient, &order).await;
+        let word = || {
+            shared.finished.started.borrow_mut().push(order.work);
+            shared.finished.wake.notify_one();
+        };
+        let result = shared.attempts.make(&recipient, &order, word).await;
         shared.finished.push(order.work, result);
         let mut idle = shared.idle.borrow_mut();
         if idle.len() >= IDLE_MAX {

@@ -22,6 +22,11 @@ impl BucketClock {
         self.0.store(now.0, Ordering::Relaxed);
     }
 
+    /// Moves it on; never back.
+    pub(crate) fn advance(&self, now: Mono) {
+        self.0.fetch_max(now.0, Ordering::Relaxed);
+    }
+
     pub(crate) fn mono(&self) -> Mono {
         Mono(self.0.load(Ordering::Relaxed))
     }
@@ -96,6 +101,21 @@ impl Bucket {
             clock: clock.clone(),
             full_at,
         }
+    }
+
+    /// Takes one token at a time that may be later than the core's clock.
+    pub(crate) fn take_at(&mut self, now: Mono) -> Result<(), Mono> {
+        self.clock.advance(now);
+        self.take()
+    }
+
+    /// When it holds so many tokens, if none is taken; `None` if it never
+    /// does.
+    pub(crate) fn holds_at(&self, tokens: u32) -> Option<Mono> {
+        let spare = self.limit.burst.get().checked_sub(tokens)?;
+        let spare = self.limit.period * spare;
+        let spare = u64::try_from(spare.as_nanos()).unwrap_or(u64::MAX);
+        Some(Mono(self.full_at.0.saturating_sub(spare)))
     }
 
     /// Takes one token, or says when there will be one.

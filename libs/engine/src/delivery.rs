@@ -6,7 +6,7 @@ use hooklane_model::envelope::Target;
 use hooklane_model::lane::Lane;
 
 use crate::queue::Class;
-use crate::{AttemptResult, Mono, OpenEnvelope};
+use crate::{AttemptResult, Mono, OpenEnvelope, Pass};
 
 /// One delivery in memory, from the read of its record until it is settled.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Delivery {
     pub(crate) class: Class,
     pub(crate) state: State,
     pub(crate) last: Option<AttemptResult>,
+    /// What its open request may start with.
+    pub(crate) pass: Option<Pass>,
     /// Whether its request is a breaker's probe, or was the last one.
     pub(crate) probe: bool,
     /// Generation of the spec that its last request was made with.

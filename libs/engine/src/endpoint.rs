@@ -11,6 +11,7 @@ use hooklane_model::time::UnixMillis;
 use crate::ages::Ages;
 use crate::breaker::{Admit, Breaker};
 use crate::bucket::{Bucket, BucketClock};
+use crate::gate::Gate;
 use crate::queue::{Class, Queue};
 use crate::retries::RetryBudget;
 use crate::{Limits, Mono, Now, ParkReason};
@@ -24,6 +25,9 @@ pub(crate) enum Known {
         endpoint: Arc<Endpoint>,
         /// Its receiver asked not to be called, under this very spec.
         disabled: bool,
+        /// When its rate limit was last changed under this process: what it
+        /// sent before is not known to a bucket made later.
+        limit_since: Mono,
     },
     /// It existed once.
     Deleted,
@@ -60,7 +64,7 @@ pub(crate) struct EndpointState {
     pub(crate) parked: Ages,
     /// What failed under this claim and waits on a rung.
     pub(crate) retrying: Ages,
-    pub(crate) bucket: Option<Bucket>,
+    pub(crate) gate: Gate,
     pub(crate) breaker: Breaker,
     pub(crate) retries: RetryBudget,
     /// Whether it counts among those that are held.
@@ -100,16 +104,16 @@ impl EndpointState {
         spec: Arc<Endpoint>,
         (lane, tenant): (Lane, usize),
         clock: &BucketClock,
-        claimed_at: Mono,
+        empty_at: Mono,
     ) -> Self {
         let bucket = spec
             .spec
             .rate_limit
-            .map(|limit| Bucket::empty_since(limit, clock, claimed_at));
+            .map(|limit| Bucket::empty_since(limit, clock, empty_at));
         let full_at = spec
             .spec
             .rate_limit
-            .map_or(claimed_at, |l| claimed_at.after(l.period * l.burst.get()));
+            .map_or(empty_at, |l| empty_at.after(l.period * l.burst.get()));
         let breaker = Breaker::new(spec.spec.breaker);
         Self {
             uid: spec.uid(),
@@ -122,14 +126,14 @@ impl EndpointState {
             member_bytes: 0,
             parked: Ages::default(),
             retrying: Ages::default(),
-            bucket,
+            gate: Gate::new(bucket),
             breaker,
-            retries: RetryBudget::new(claimed_at),
+            retries: RetryBudget::new(empty_at),
             held: false,
             hold_until: Mono(0),
             reservations: Reservations {
                 rate: full_at,
-                slots: claimed_at,
+                slots: empty_at,
             },
             latency: Duration::ZERO,
             in_ready: None,
@@ -144,12 +148,7 @@ impl EndpointState {
     pub(crate) fn reconfigure(&mut self, spec: Arc<Endpoint>, clock: &BucketClock) {
         let limit = spec.spec.rate_limit;
         if limit != self.spec.spec.rate_limit {
-            self.bucket = match (self.bucket.take(), limit) {
-                (Some(bucket), Some(limit)) => Some(bucket.changed_to(limit)),
-                // It was unlimited: what it sent lately is not known.
-                (None, Some(limit)) => Some(Bucket::empty_since(limit, clock, clock.mono())),
-                (_, None) => None,
-            };
+            self.gate.set_limit(limit, clock);
             self.reservations = Reservations {
                 rate: clock.mono(),
                 slots: clock.mono(),
@@ -157,6 +156,7 @@ impl EndpointState {
         }
         if spec.meta.generation != self.spec.meta.generation {
             self.breaker.reset(spec.spec.breaker);
+            self.gate.set_probes_only(false);
         }
         self.spec = spec;
     }
@@ -167,6 +167,7 @@ impl EndpointState {
 
     pub(crate) fn hold(&mut self, until: Mono) {
         self.hold_until = self.hold_until.max(until);
+        self.gate.hold(self.hold_until);
     }
 
     /// Why nothing of it starts now, and until when; a full queue if it does.
@@ -304,9 +305,8 @@ impl EndpointState {
     /// From when on nothing here needs to be remembered: no hold binds, and
     /// a new state's bucket would hold no more than this one's.
     pub(crate) fn binds_until(&self) -> Mono {
-        let bucket = self.bucket.as_ref().map_or(Mono(0), Bucket::full_at);
         self.hold_until
-            .max(bucket)
+            .max(self.gate.full_at())
             .max(self.breaker.forgets_at())
             .max(self.retries.full_at())
             .max(self.reservations.rate)

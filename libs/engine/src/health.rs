@@ -51,6 +51,15 @@ impl Failing {
         }
     }
 
+    pub(crate) fn health(&self) -> Health {
+        Health {
+            observed_generation: self.generation,
+            failing_since: Some(self.since),
+            failed_in: self.parts,
+            next_free: None,
+        }
+    }
+
     /// Takes a failure; returns whether it fell into another twelfth.
     fn failed(&mut self, now: UnixMillis, disable_after: Duration) -> bool {
         let part = now.since(self.since).as_nanos() * 12 / disable_after.as_nanos().max(1);
@@ -83,7 +92,12 @@ impl Core {
             }
             if !self.statuses.is_empty() && self.published(uid, generation).failing_since.is_some()
             {
-                self.publish_health(uid, generation, None, out);
+                let health = Health {
+                    failing_since: None,
+                    failed_in: 0,
+                    ..self.published(uid, generation)
+                };
+                self.publish_health(uid, health, out);
             }
             return false;
         }
@@ -97,31 +111,28 @@ impl Core {
         self.failing.insert(uid, failing);
         let lasted = now.wall.since(failing.since);
         if lasted >= PUBLISH_AFTER && (other_part || before.failing_since != Some(failing.since)) {
-            self.publish_health(uid, generation, Some(&failing), out);
+            let health = Health {
+                next_free: before.next_free,
+                ..failing.health()
+            };
+            self.publish_health(uid, health, out);
         }
         disable_after.is_some_and(|after| lasted >= after && failing.parts >= PARTS_MIN)
     }
 
     /// What the status topic says of an endpoint under a spec.
-    fn published(&self, uid: EndpointUid, generation: u64) -> Health {
+    pub(crate) fn published(&self, uid: EndpointUid, generation: u64) -> Health {
         let status = self.statuses.get(&uid);
         let health = status.and_then(|status| status.health_for(generation));
         health.copied().unwrap_or_default()
     }
 
-    fn publish_health(
+    pub(crate) fn publish_health(
         &mut self,
         uid: EndpointUid,
-        generation: u64,
-        failing: Option<&Failing>,
+        health: Health,
         out: &mut Vec<Action>,
     ) {
-        let health = Health {
-            observed_generation: generation,
-            failing_since: failing.map(|f| f.since),
-            failed_in: failing.map_or(0, |f| f.parts),
-            ..Health::default()
-        };
         // Known here at once; the record comes back later and says the same.
         let status = self.statuses.entry(uid).or_default();
         Arc::make_mut(status).health = Some(health);
@@ -143,8 +154,9 @@ impl Core {
             .or_else(|| self.published(uid, generation).failing_since)
     }
 
-    /// Writes down what the next owner of a lane must know.
-    pub(crate) fn hand_over_health(&mut self, lane: Lane, out: &mut Vec<Action>) {
+    /// Writes down what the next owner of a lane must know of endpoints that
+    /// have nothing else in memory.
+    pub(crate) fn hand_over_failing(&mut self, lane: Lane, out: &mut Vec<Action>) {
         let of_lane: Vec<_> = self
             .failing
             .iter()
@@ -154,7 +166,11 @@ impl Core {
         for (uid, failing) in of_lane {
             let before = self.published(uid, failing.generation);
             if before.failing_since != Some(failing.since) {
-                self.publish_health(uid, failing.generation, Some(&failing), out);
+                let health = Health {
+                    next_free: before.next_free,
+                    ..failing.health()
+                };
+                self.publish_health(uid, health, out);
             }
         }
     }

@@ -17,7 +17,9 @@ use crate::endpoint::{EndpointState, Known};
 use crate::pump::SLOW_AFTER;
 use crate::queue::Class;
 use crate::timers::Wake;
-use crate::{Action, Core, DeadReason, Epoch, Now, OpenEnvelope, ParkReason, TARGET_BYTES, WorkId};
+use crate::{
+    Action, Core, DeadReason, Epoch, Mono, Now, OpenEnvelope, ParkReason, TARGET_BYTES, WorkId,
+};
 
 /// How long a delivery waits in memory for its endpoint to become known
 /// before it is parked.
@@ -52,6 +54,7 @@ impl Core {
             let state = self.lanes.get_mut(&lane).expect("claimed above");
             if state.dedupe.is_repeat(now.mono, &target) {
                 state.finished(offset);
+                // It may have been the last that its endpoint was kept for.
                 if let Some(key) = self.by_uid.get(&target.endpoint).copied() {
                     self.forget_if_idle(now, key);
                 }
@@ -72,6 +75,7 @@ impl Core {
                 class,
                 state: State::Timed,
                 last: None,
+                pass: None,
                 probe: false,
                 sent_with: 0,
                 member_of: None,
@@ -89,6 +93,7 @@ impl Core {
             Some(Known::Configured {
                 endpoint,
                 disabled: false,
+                ..
             }) => endpoint.clone(),
             Some(Known::Configured { .. }) => {
                 return self.bury(slot, DeadReason::EndpointDisabled, out);
@@ -103,7 +108,7 @@ impl Core {
             return self.bury(slot, DeadReason::Expired, out);
         }
         let early = delivery.target.due.since(now.wall);
-        let key = self.endpoint_key(now, delivery.lane, &endpoint);
+        let key = self.endpoint_key(now, delivery.lane, &endpoint, out);
         self.join(slot, key);
         if !early.is_zero() {
             return self.place_early(now, slot, early, out);
@@ -178,8 +183,10 @@ impl Core {
             let due = due.map(|due| now.wall_at(due));
             return self.park(now, slot, reason, due, out);
         }
-        endpoint.queue.push_back(slot, self.deliveries[slot].class);
-        if !endpoint.stale_armed {
+        let deliveries = &self.deliveries;
+        let later = |other: usize| deliveries[other].arrived > arrived;
+        endpoint.queue.push(slot, deliveries[slot].class, later);
+        if !endpoint.stale_armed || endpoint.queue.front() == Some(slot) {
             endpoint.stale_armed = true;
             self.timers.arm(arrived.after(SLOW_AFTER), Wake::Stale(key));
         }
@@ -188,14 +195,26 @@ impl Core {
     }
 
     /// The state of an endpoint in memory, made when it has its first work.
-    fn endpoint_key(&mut self, now: Now, lane: Lane, spec: &Arc<Endpoint>) -> usize {
+    fn endpoint_key(
+        &mut self,
+        now: Now,
+        lane: Lane,
+        spec: &Arc<Endpoint>,
+        out: &mut Vec<Action>,
+    ) -> usize {
         let uid = spec.uid();
         if let Some(key) = self.by_uid.get(&uid) {
             return *key;
         }
         let claimed_at = self.lanes.get(&lane).map_or(now.mono, |s| s.claimed_at);
+        let limit_since = match self.known.get(&uid) {
+            Some(Known::Configured { limit_since, .. }) => *limit_since,
+            Some(Known::Deleted) | None => Mono(0),
+        };
+        let credit = self.take_credit(now, spec, out);
+        let empty_at = credit.unwrap_or_else(|| claimed_at.max(limit_since));
         let tenant = self.ready.join(&spec.meta.tenant);
-        let state = EndpointState::new(spec.clone(), (lane, tenant), &self.clock, claimed_at);
+        let state = EndpointState::new(spec.clone(), (lane, tenant), &self.clock, empty_at);
         let key = self.endpoints.insert(state);
         self.by_uid.insert(uid, key);
         key
@@ -274,10 +293,12 @@ impl Core {
                 }
                 Change::EndpointGone(uid) => {
                     self.know(*uid, Known::Deleted);
+                    self.stop_or_let_go(*uid);
                     self.replace_queue(now, *uid, out);
                 }
                 Change::Status(uid, status) => {
                     self.statuses.insert(*uid, status.clone());
+                    self.late_credit(now, *uid, out);
                     if self.refresh_disabled(*uid) {
                         self.replace_queue(now, *uid, out);
                     }
@@ -310,9 +331,20 @@ impl Core {
 
     fn endpoint_changed(&mut self, endpoint: &Arc<Endpoint>) {
         let uid = endpoint.uid();
+        let limit = endpoint.spec.rate_limit;
+        let limit_since = match self.known.get(&uid) {
+            Some(Known::Configured {
+                endpoint,
+                limit_since,
+                ..
+            }) if endpoint.spec.rate_limit == limit => *limit_since,
+            Some(Known::Configured { .. }) => self.now.mono,
+            Some(Known::Deleted) | None => Mono(0),
+        };
         let known = Known::Configured {
             endpoint: endpoint.clone(),
             disabled: false,
+            limit_since,
         };
         self.know(uid, known);
         self.refresh_disabled(uid);
@@ -330,13 +362,32 @@ impl Core {
     /// Returns whether that has changed.
     fn refresh_disabled(&mut self, uid: EndpointUid) -> bool {
         let status: Option<Arc<EndpointStatus>> = self.statuses.get(&uid).cloned();
-        if let Some(Known::Configured { endpoint, disabled }) = self.known.get_mut(&uid) {
+        if let Some(Known::Configured {
+            endpoint, disabled, ..
+        }) = self.known.get_mut(&uid)
+        {
             let generation = endpoint.meta.generation;
             let before = *disabled;
             *disabled = status.is_some_and(|s| s.disabled_for(generation).is_some());
-            return *disabled != before;
+            let changed = *disabled != before;
+            self.stop_or_let_go(uid);
+            return changed;
         }
         false
+    }
+
+    /// Lets requests that are still connecting start only while the endpoint
+    /// is to be called.
+    pub(crate) fn stop_or_let_go(&self, uid: EndpointUid) {
+        let called = match self.known.get(&uid) {
+            Some(Known::Configured {
+                endpoint, disabled, ..
+            }) => !endpoint.spec.paused && !disabled,
+            Some(Known::Deleted) | None => false,
+        };
+        if let Some(key) = self.by_uid.get(&uid) {
+            self.endpoints[*key].gate.set_stopped(!called);
+        }
     }
 
     /// Places everything an endpoint has queued anew.

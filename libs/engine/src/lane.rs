@@ -121,7 +121,7 @@ impl Core {
             return;
         };
         state.draining = Some(deadline);
-        self.hand_over_health(lane, out);
+        self.hand_over_endpoints(now, lane, out);
         self.timers.arm(deadline, Wake::Lane(lane));
         for key in self.endpoints_of(lane) {
             drop(self.endpoints[key].queue.take());
@@ -167,6 +167,8 @@ impl Core {
             let endpoint = &mut self.endpoints[*key];
             endpoint.in_flight -= 1;
             self.ready.ended(endpoint.tenant, 1);
+            // What still connects must not start: it is handed over.
+            endpoint.gate.close();
             due = now.wall.after(endpoint.spec.spec.timeout);
         }
         if let Some(state) = self.lanes.get_mut(&lane) {

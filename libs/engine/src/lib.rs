@@ -18,9 +18,11 @@
 mod ages;
 mod breaker;
 mod bucket;
+mod credit;
 mod dedupe;
 mod delivery;
 mod endpoint;
+mod gate;
 mod health;
 mod intake;
 mod lane;
@@ -54,6 +56,7 @@ pub use self::breaker::BreakerState;
 use self::bucket::BucketClock;
 use self::delivery::Delivery;
 use self::endpoint::{EndpointState, Known};
+pub use self::gate::Pass;
 use self::health::Failing;
 use self::lane::LaneState;
 pub use self::outcome::{
@@ -138,6 +141,12 @@ pub enum Event {
         epoch: Epoch,
         /// Its offset.
         offset: i64,
+    },
+    /// A request whose start the core waits for has written its first byte:
+    /// see [`Pass::is_waited_for`].
+    Started {
+        /// Whose.
+        work: WorkId,
     },
     /// A request that [`Action::Send`] asked for has ended.
     Finished {
@@ -225,6 +234,8 @@ pub struct SendOrder {
     pub envelope: Rc<OpenEnvelope>,
     /// The delivery.
     pub target: Target,
+    /// Asked in the poll that writes the first byte.
+    pub pass: Pass,
     /// How long it waited in memory since its record was read.
     pub waited: Duration,
 }
@@ -410,7 +421,7 @@ impl Core {
 
     /// Takes one event; what is to be done is appended to `out`.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
-        self.clock.set(now.mono);
+        self.clock.advance(now.mono);
         self.now = now;
         match event {
             Event::LaneAssigned { lane, epoch, next } => self.claim(now, lane, epoch, next),
@@ -433,6 +444,7 @@ impl Core {
                 epoch,
                 offset,
             } => self.poisoned(lane, epoch, offset, out),
+            Event::Started { work } => self.started(work),
             Event::Finished { work, result } => self.finished(now, work, result, out),
             Event::Stored { work, what, result } => self.stored(work, what, result, out),
             Event::Config { changes, stamp } => self.configure(now, &changes, stamp, out),

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::breaker::Admit;
-use crate::bucket::Bucket;
 use crate::delivery::State;
+use crate::gate::Next;
 use crate::intake::work_id;
 use crate::timers::Wake;
 use crate::{Action, Core, Now, ParkReason, SendOrder, WorkId};
@@ -58,14 +58,18 @@ impl Core {
             return Turn::Again;
         }
         let endpoint = &mut self.endpoints[key];
-        let until = match admits {
+        let next = match admits {
             // The end of a request makes it ready again.
             Admit::Busy => return Turn::Rest,
-            Admit::NotBefore(at) => Err(at),
-            _ if endpoint.is_held(now.mono) => Err(endpoint.held_until()),
-            Admit::Request | Admit::Probe => endpoint.bucket.as_mut().map_or(Ok(()), Bucket::take),
+            Admit::NotBefore(at) => Next::NotBefore(at),
+            _ if endpoint.is_held(now.mono) => Next::NotBefore(endpoint.held_until()),
+            Admit::Request | Admit::Probe => endpoint.gate.next(now.mono),
         };
-        if let Err(at) = until {
+        if next == Next::AfterStart {
+            self.limit_waits += 1;
+            return Turn::Rest;
+        }
+        if let Next::NotBefore(at) = next {
             self.limit_waits += 1;
             if endpoint.wake_at.is_none_or(|armed| armed > at) {
                 endpoint.wake_at = Some(at);
@@ -79,6 +83,7 @@ impl Core {
         self.in_flight += 1;
         let spec = endpoint.spec.clone();
         let probe = admits == Admit::Probe;
+        let pass = endpoint.gate.pass(probe);
         if probe {
             endpoint.breaker.probing();
         }
@@ -87,6 +92,7 @@ impl Core {
         let retry = delivery.target.attempt > 1;
         endpoint.retries.started(retry, &self.limits, slots);
         delivery.probe = probe;
+        delivery.pass = Some(pass.clone());
         delivery.state = State::InFlight;
         delivery.sent_with = spec.meta.generation;
         if let Some(lane) = self.lanes.get_mut(&delivery.lane) {
@@ -97,6 +103,7 @@ impl Core {
             endpoint: spec,
             envelope: delivery.envelope.clone(),
             target: delivery.target,
+            pass,
             waited: now.mono.since(delivery.arrived),
         }));
         Turn::Again
@@ -125,6 +132,15 @@ impl Core {
         let due = Some(now.wall_at(turn));
         self.park(now, slot, ParkReason::RetryBudget, due, out);
         true
+    }
+
+    /// A request that the next one waited for has started.
+    pub(crate) fn started(&mut self, work: WorkId) {
+        let slot = self.live(work);
+        let uid = slot.map(|slot| self.deliveries[slot].target.endpoint);
+        if let Some(key) = uid.and_then(|uid| self.by_uid.get(&uid)).copied() {
+            self.make_ready(key);
+        }
     }
 
     /// Does what the timers that have come due are for.

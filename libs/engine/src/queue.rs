@@ -43,8 +43,13 @@ impl Queue {
         }
     }
 
-    pub(crate) fn push_back(&mut self, slot: usize, class: Class) {
-        self.entries.push_back((short(slot), class));
+    /// Puts a delivery behind all but those that are `later`: one that waited
+    /// for its next attempt in memory has less time left than what came
+    /// meanwhile, and the time of the first in line is the one that is watched.
+    pub(crate) fn push(&mut self, slot: usize, class: Class, later: impl Fn(usize) -> bool) {
+        let before = (self.entries.iter()).rposition(|(other, _)| !later(*other as usize));
+        let at = before.map_or(0, |at| at + 1);
+        self.entries.insert(at, (short(slot), class));
         self.narrow += usize::from(class == Class::Narrow);
     }
 

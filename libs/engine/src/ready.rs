@@ -387,6 +387,8 @@ impl Core {
     pub(crate) fn remove_endpoint(&mut self, key: usize) {
         self.count_as(key, (0, Class::Narrow));
         let state = self.endpoints.remove(key);
+        // What still connects for a lane that is gone must not start.
+        state.gate.close();
         self.by_uid.remove(&state.uid);
         self.ready.ended(state.tenant, state.in_flight);
         self.ready.leave(state.tenant);

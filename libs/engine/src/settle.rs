@@ -99,13 +99,17 @@ impl Core {
     /// Lets its endpoint know that a request has ended. Returns whether its
     /// breaker has opened by this.
     fn ended(&mut self, now: Now, slot: usize, result: &AttemptResult) -> bool {
-        let delivery = &self.deliveries[slot];
+        let delivery = &mut self.deliveries[slot];
         let Some(key) = self.by_uid.get(&delivery.target.endpoint).copied() else {
             return false;
         };
         let endpoint = &mut self.endpoints[key];
         endpoint.in_flight -= 1;
         self.ready.ended(endpoint.tenant, 1);
+        if let Some(pass) = delivery.pass.take() {
+            let called = sign(&result.end) != Sign::Nothing;
+            endpoint.gate.ended(&pass, called);
+        }
         endpoint.observe_latency(result.elapsed);
         let was_closed = endpoint.breaker.is_closed();
         let slots = endpoint.slots(&self.limits);
@@ -114,10 +118,14 @@ impl Core {
             endpoint.retries.did_well(slots);
         }
         let opened = endpoint.breaker.ended(now.mono, says, slots, &mut self.rng);
-        match (was_closed, endpoint.breaker.is_closed()) {
-            (true, false) => self.breakers_open += 1,
-            (false, true) => self.breakers_open -= 1,
-            _ => {}
+        let closed = endpoint.breaker.is_closed();
+        if closed != was_closed {
+            endpoint.gate.set_probes_only(!closed);
+            if closed {
+                self.breakers_open -= 1;
+            } else {
+                self.breakers_open += 1;
+            }
         }
         self.make_ready(key);
         opened
@@ -187,7 +195,12 @@ impl Core {
         if self.lanes.get(&lane).is_some_and(|s| s.draining.is_some()) {
             return self.park(now, slot, ParkReason::HandOver, Some(now.wall), out);
         }
-        self.wait_until(now.mono.after(LEASE_RETRY), slot);
+        // It may have connected for long before its start was refused.
+        let again = now.mono.after(LEASE_RETRY);
+        if again.since(self.deliveries[slot].arrived) > self.limits.queue_wait {
+            return self.park(now, slot, ParkReason::Backlog, None, out);
+        }
+        self.wait_until(again, slot);
     }
 
     /// Schedules the next attempt, or gives up.
@@ -498,7 +511,10 @@ impl Core {
 
     fn disable(&mut self, slot: usize, reason: &'static str, out: &mut Vec<Action>) {
         let uid = self.deliveries[slot].target.endpoint;
-        let Some(Known::Configured { endpoint, disabled }) = self.known.get_mut(&uid) else {
+        let Some(Known::Configured {
+            endpoint, disabled, ..
+        }) = self.known.get_mut(&uid)
+        else {
             return;
         };
         if !*disabled {
@@ -508,6 +524,7 @@ impl Core {
                 endpoint: endpoint.clone(),
                 reason,
             }));
+            self.stop_or_let_go(uid);
         }
     }
 

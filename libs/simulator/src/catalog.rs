@@ -217,7 +217,7 @@ impl Catalog {
 fn some_limit(rng: &mut fastrand::Rng) -> Value {
     let burst = [1, 1, 3, 10, 40][rng.usize(0..5)];
     match rng.u32(0..5) {
-        0 => json!({"perMinute": rng.u32(5..60), "burst": burst}),
+        0 => json!({"perMinute": rng.u32(3..30), "burst": burst}),
         1 => json!({"perSecond": rng.u32(50..2_000), "burst": burst}),
         _ => json!({"perSecond": rng.u32(1..20), "burst": burst}),
     }

@@ -18,7 +18,7 @@ use crate::agenda::Who;
 use crate::failure::Rule;
 pub(crate) use breaker::Breaking;
 pub(crate) use durable::Life;
-pub(crate) use limits::{Meter, in_force};
+pub(crate) use limits::Meter;
 pub(crate) use memory::Turns;
 
 /// A rule that was just broken.
@@ -39,6 +39,9 @@ pub(crate) struct Oracle {
     pub(crate) meters: BTreeMap<EndpointUid, Meter>,
     /// Until when an endpoint must be left alone by a process that was told.
     pub(crate) holds: BTreeMap<(Who, EndpointUid), Mono>,
+    /// As `holds`, from answers for lanes being given up: nothing starts there,
+    /// but what is handed over may find itself too old by then.
+    pub(crate) late_holds: BTreeMap<(Who, EndpointUid), Mono>,
     pub(crate) breaking: BTreeMap<(Who, EndpointUid), Breaking>,
     /// Endpoints that asked for so long that deliveries may expire meanwhile.
     pub(crate) long_holds: BTreeSet<EndpointUid>,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use hooklane_engine::{Core, Epoch, Mono, WorkId};
+use hooklane_engine::{Core, Epoch, Mono, Pass, WorkId};
 use hooklane_model::envelope::Target;
 use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
@@ -46,13 +46,14 @@ pub(crate) struct Request {
     pub(crate) target: Target,
     pub(crate) generation: u64,
     pub(crate) timeout: Duration,
-    /// Whether a limit had been applied when it was ordered.
-    pub(crate) limited: bool,
+    /// When it was ordered: its timeout counts from there.
+    pub(crate) ordered: Mono,
+    pub(crate) pass: Pass,
     pub(crate) lane: Lane,
     pub(crate) epoch: Epoch,
     /// Its first byte has been written.
     pub(crate) started: bool,
-    /// The thread was frozen between the lease's check and the write.
+    /// The thread was frozen between the checks and the write.
     pub(crate) passed: bool,
 }
 

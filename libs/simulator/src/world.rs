@@ -331,6 +331,7 @@ impl<'a> World<'a> {
         let mut touched: Vec<EndpointUid> = changes.iter().map(uid_of).collect();
         touched.dedup();
         for uid in touched {
+            self.note(Some(who), "hears of changes", (None, Some(uid)), 0);
             self.oracle.breaker_reset(who, uid);
             self.limits_changed(uid, now);
         }
@@ -357,8 +358,11 @@ impl<'a> World<'a> {
             .filter(|process| process.state != State::Dead)
             .filter_map(|process| process.view.get(&uid)?.endpoint.as_ref())
             .map(|endpoint| endpoint.spec.rate_limit);
-        let limit = crate::oracle::in_force(limits);
-        self.oracle.limit_is(uid, limit, now);
+        if let Some(limit) = self.oracle.limits_are(uid, limits, now) {
+            let period = limit.map_or(0, |limit| limit.period.as_micros());
+            let period = i64::try_from(period).unwrap_or(i64::MAX);
+            self.note(None, "limit is one per us", (None, Some(uid)), period);
+        }
     }
 
     fn note(

@@ -15,6 +15,9 @@ pub(super) use crate::*;
 
 pub(super) const T0: UnixMillis = UnixMillis(1_700_000_000_000);
 
+/// Milliseconds since the machine was booted, at time 0 of a test.
+pub(super) const BOOTED: u64 = 100_000_000;
+
 pub(super) struct Bench {
     pub(super) core: Core,
     pub(super) offset: i64,
@@ -22,7 +25,7 @@ pub(super) struct Bench {
 
 pub(super) fn at(millis: u64) -> Now {
     Now {
-        mono: Mono((1_000_000 + millis) * 1_000_000),
+        mono: Mono((BOOTED + millis) * 1_000_000),
         wall: UnixMillis(T0.0 + millis),
     }
 }
@@ -33,13 +36,22 @@ pub(super) fn spec() -> Value {
 
 impl Bench {
     pub(super) fn new(spec: Value) -> Self {
-        let mut bench = Self::with(100);
-        bench.configure(0, vec![Change::Endpoint(endpoint(1, 1, spec))]);
+        Self::new_at(0, spec)
+    }
+
+    /// A process that claims the lane then.
+    pub(super) fn new_at(millis: u64, spec: Value) -> Self {
+        let mut bench = Self::with_at(millis, 100);
+        bench.configure(millis, vec![Change::Endpoint(endpoint(1, 1, spec))]);
         bench
     }
 
     /// A core that knows no endpoint yet.
     pub(super) fn with(slots: u32) -> Self {
+        Self::with_at(0, slots)
+    }
+
+    fn with_at(millis: u64, slots: u32) -> Self {
         let limits = Limits {
             queue_wait: Duration::from_secs(10),
             slots,
@@ -53,7 +65,7 @@ impl Bench {
         };
         bench.core.set_lease(Mono(u64::MAX));
         bench.step(
-            0,
+            millis,
             Event::LaneAssigned {
                 lane: LANE,
                 epoch: Epoch(1),
@@ -78,13 +90,36 @@ impl Bench {
     }
 
     pub(super) fn step(&mut self, millis: u64, event: Event) -> Vec<Action> {
+        self.step_now(at(millis), event)
+    }
+
+    /// The time, by the nanosecond.
+    pub(super) fn step_at(&mut self, nanos: u64) -> Vec<Action> {
+        let mono = Mono(nanos);
+        self.step_now(Now { mono, wall: T0 }, Event::Time)
+    }
+
+    /// A step whose requests all start at once.
+    pub(super) fn step_now(&mut self, now: Now, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
-        self.core.step(at(millis), event, &mut out);
+        self.core.step(now, event, &mut out);
+        let mut next = 0;
+        while next < out.len() {
+            if let Action::Send(order) = &out[next] {
+                assert!(order.pass.start(now.mono));
+                if order.pass.is_waited_for() {
+                    let work = order.work;
+                    self.core.step(now, Event::Started { work }, &mut out);
+                }
+            }
+            next += 1;
+        }
         out
     }
 
     pub(super) fn read(&mut self, millis: u64, targets: Vec<Target>) -> Vec<Action> {
-        self.read_chunk(millis, Chunk { index: 0, count: 1 }, targets)
+        let record = self.record(T0, targets);
+        self.step(millis, record)
     }
 
     pub(super) fn read_chunk(
@@ -95,21 +130,28 @@ impl Bench {
     ) -> Vec<Action> {
         let mut envelope = envelope(self.offset, T0, targets);
         envelope.chunk = chunk;
+        let record = self.record_of(envelope);
+        self.step(millis, record)
+    }
+
+    /// The next record of the lane.
+    pub(super) fn record(&mut self, first_seen: UnixMillis, targets: Vec<Target>) -> Event {
+        self.record_of(envelope(self.offset, first_seen, targets))
+    }
+
+    fn record_of(&mut self, envelope: Envelope) -> Event {
         let record = Rc::new(OpenEnvelope {
             envelope,
             payload: Bytes::from_static(b"{}"),
         });
         let offset = self.offset;
         self.offset += 1;
-        self.step(
-            millis,
-            Event::Record {
-                lane: LANE,
-                epoch: Epoch(1),
-                offset,
-                record,
-            },
-        )
+        Event::Record {
+            lane: LANE,
+            epoch: Epoch(1),
+            offset,
+            record,
+        }
     }
 
     pub(super) fn finish(&mut self, millis: u64, work: WorkId, end: AttemptEnd) -> Vec<Action> {

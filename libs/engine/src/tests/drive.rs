@@ -178,7 +178,7 @@ impl Drive {
         loop {
             let next = self.later.keys().next().map(|(at, _)| *at);
             let wake = self.bench.core.next_wake();
-            let wake = wake.map(|at| at.0.div_ceil(1_000_000) - 1_000_000);
+            let wake = wake.map(|at| at.0.div_ceil(1_000_000) - BOOTED);
             let Some(at) = [next, wake].into_iter().flatten().min() else {
                 break;
             };

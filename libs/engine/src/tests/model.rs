@@ -43,7 +43,10 @@ impl Faults {
 /// Something that will happen.
 #[derive(Debug)]
 enum Later {
-    Finish(u64, EndpointUid, WorkId, AttemptResult),
+    /// A request has its connection, and would write its first byte.
+    Start(u64, Box<SendOrder>),
+    /// Of a life and a claim.
+    Finish((u64, u64), EndpointUid, WorkId, AttemptResult),
     Ack(u64, WorkId, Stored),
     /// A delay topic's release: the record is appended to the lane again.
     Append(Box<Envelope>),
@@ -354,8 +357,10 @@ impl World {
                 return;
             }
             match self.later.pop_first().unwrap().1 {
-                Later::Finish(life, uid, work, result) if life == self.life => {
-                    self.ended(uid, work, &result.end);
+                Later::Finish((life, claim), uid, work, result) if life == self.life => {
+                    if claim == self.epoch {
+                        self.ended(uid, work, &result.end);
+                    }
                     self.step(Event::Finished { work, result });
                 }
                 Later::Ack(life, work, what) if life == self.life => {
@@ -365,8 +370,9 @@ impl World {
                         result: Ok(()),
                     });
                 }
+                Later::Start(life, order) if life == self.life => self.start(*order),
                 Later::Append(envelope) => self.log.push(*envelope),
-                Later::Finish(..) | Later::Ack(..) => {}
+                Later::Start(..) | Later::Finish(..) | Later::Ack(..) => {}
             }
         }
     }
@@ -391,7 +397,7 @@ impl World {
         let life = self.life;
         let ack = Duration::from_millis(self.rng.u64(1..200));
         match action {
-            Action::Send(order) => self.sent(order),
+            Action::Send(order) => self.connect(order),
             Action::Attempted(entry) => {
                 if entry.outcome == Outcome::Delivered {
                     *self
@@ -427,6 +433,37 @@ impl World {
                 self.claim();
             }
         }
+    }
+
+    /// Connects: mostly at once, sometimes for seconds.
+    fn connect(&mut self, order: SendOrder) {
+        assert!(
+            !self.draining,
+            "seed {}: a start in a lane that is given up",
+            self.seed
+        );
+        let slow = self.rng.u32(0..4) == 0;
+        let took = if slow { self.rng.u64(0..4_000) } else { 0 };
+        let start = Later::Start(self.life, Box::new(order));
+        self.later(Duration::from_millis(took), start);
+    }
+
+    fn start(&mut self, order: SendOrder) {
+        let work = order.work;
+        if order.pass.start(self.now.mono) {
+            let word = order.pass.is_waited_for();
+            self.sent(order);
+            if word {
+                self.step(Event::Started { work });
+            }
+            return;
+        }
+        let result = AttemptResult {
+            started_at: self.now.wall,
+            elapsed: Duration::ZERO,
+            end: AttemptEnd::NotStarted,
+        };
+        self.step(Event::Finished { work, result });
     }
 
     /// The receiver: checks what must hold of every start, and answers.
@@ -472,7 +509,10 @@ impl World {
                 self.seen.held.insert(uid, until);
             }
         }
-        self.later(took, Later::Finish(self.life, uid, order.work, result));
+        self.later(
+            took,
+            Later::Finish((self.life, self.epoch), uid, order.work, result),
+        );
     }
 
     /// An endpoint that failed ten times in a row sees single probes, and none

@@ -106,14 +106,15 @@ impl Oracle {
         (end, now): (&AttemptEnd, Mono),
     ) {
         let uid = request.target.endpoint;
-        let spec = process
-            .view
-            .get(&uid)
-            .and_then(|view| view.endpoint.as_ref());
-        let Some(policy) = spec.and_then(|endpoint| endpoint.spec.breaker) else {
+        let view = process.view.get(&uid);
+        let Some(endpoint) = view.and_then(|view| view.endpoint.as_ref()) else {
+            // It is deleted, and its breaker hears of what was on its way.
+            return self.breaker_hears_late(process.who, uid, end);
+        };
+        let Some(policy) = endpoint.spec.breaker else {
             return;
         };
-        let slots = spec.map_or(1, |endpoint| endpoint.spec.max_concurrency.min(30));
+        let slots = endpoint.spec.max_concurrency.min(30);
         let breaking = self.breaking.entry((process.who, uid)).or_insert(Breaking {
             position: Position::Unsure,
             in_a_row: 0,
@@ -169,12 +170,16 @@ impl Oracle {
         }
     }
 
-    /// An answer for a lane that is being given up: the engine may still count
-    /// it, but nothing more starts.
+    /// An answer for a lane that is being given up, or for an endpoint that is
+    /// gone: the engine may still count it, but nothing more starts.
     pub(super) fn breaker_hears_late(&mut self, who: Who, uid: EndpointUid, end: &AttemptEnd) {
-        if let Some(breaking) = self.breaking.get_mut(&(who, uid)) {
-            breaking.failures += u32::from(sign(end) == Some(false));
-        }
+        let breaking = self.breaking.entry((who, uid)).or_insert(Breaking {
+            position: Position::Unsure,
+            in_a_row: 0,
+            failures: 0,
+            last: Mono(0),
+        });
+        breaking.failures += u32::from(sign(end) == Some(false));
     }
 
     /// The endpoint's spec has changed: it is tried at once.

@@ -9,6 +9,7 @@ use hooklane_model::resource::RateLimit;
 
 use super::Oracle;
 use crate::failure::Rule;
+use crate::process::{Process, Request};
 
 /// The most that a conforming sender may have left, counted at the first
 /// byte: a bucket that begins full. It is never below zero if and only if
@@ -22,6 +23,8 @@ pub(crate) struct Meter {
     at: Mono,
     /// Shortest period and largest burst in force; `None` = no limit.
     limit: Option<RateLimit>,
+    /// Since when some process knows a limit.
+    limited_since: Option<Mono>,
     /// The last starts: what another limit would have left of itself.
     starts: VecDeque<Mono>,
 }
@@ -41,17 +44,22 @@ impl Meter {
         self.at = now;
     }
 
-    /// The level under another limit. At most: what was left is carried over,
-    /// or what is left of the new limit if it had been in force all along,
-    /// because an endpoint that was idle may be at its new burst.
+    /// The level under another limit: what was left is carried over, and an
+    /// edit adds nothing. Where there was none, at most what would be left of
+    /// the new one if it had been in force all along, or had begun empty when
+    /// the first process applied it: that may be the owner.
     fn change(&mut self, limit: Option<RateLimit>, now: Mono) {
         self.earn(now);
-        self.limit = limit;
+        let before = std::mem::replace(&mut self.limit, limit);
         let Some(limit) = limit else {
             self.level = f64::MAX;
             return;
         };
         let burst = f64::from(limit.burst.get());
+        if before.is_some() {
+            self.level = self.level.min(burst);
+            return;
+        }
         let (mut level, mut at) = (burst, now);
         for start in &self.starts {
             let earned = start.since(at).as_secs_f64() / limit.period.as_secs_f64();
@@ -59,13 +67,16 @@ impl Meter {
             at = *start;
         }
         let earned = now.since(at).as_secs_f64() / limit.period.as_secs_f64();
-        let all_along = (level + earned).min(burst);
-        self.level = self.level.min(burst).max(all_along);
+        let since_known = self
+            .limited_since
+            .map_or(Duration::ZERO, |at| now.since(at));
+        let since_known = since_known.as_secs_f64() / limit.period.as_secs_f64();
+        self.level = (level + earned).max(since_known).min(burst);
     }
 }
 
 /// The most generous of the limits that processes have applied.
-pub(crate) fn in_force(limits: impl Iterator<Item = Option<RateLimit>>) -> Option<RateLimit> {
+fn in_force(limits: impl Iterator<Item = Option<RateLimit>>) -> Option<RateLimit> {
     let mut force: Option<RateLimit> = None;
     for limit in limits {
         // One that knows no limit may send without.
@@ -79,21 +90,55 @@ pub(crate) fn in_force(limits: impl Iterator<Item = Option<RateLimit>>) -> Optio
 }
 
 impl Oracle {
-    /// The limits in force have become `limit`.
-    pub(crate) fn limit_is(&mut self, uid: EndpointUid, limit: Option<RateLimit>, now: Mono) {
+    /// What the processes have applied has become `limits`. Returns what is
+    /// in force, if that was another limit.
+    pub(crate) fn limits_are(
+        &mut self,
+        uid: EndpointUid,
+        limits: impl Iterator<Item = Option<RateLimit>> + Clone,
+        now: Mono,
+    ) -> Option<Option<RateLimit>> {
+        let limited = limits.clone().any(|limit| limit.is_some());
+        let limit = in_force(limits);
         let meter = self.meters.entry(uid).or_insert(Meter {
             level: f64::MAX,
             at: now,
             limit: None,
+            limited_since: None,
             starts: VecDeque::new(),
         });
-        if meter.limit != limit {
+        let changes = meter.limit != limit;
+        if changes {
             meter.change(limit, now);
         }
+        meter.limited_since = meter.limited_since.or(Some(now)).filter(|_| limited);
+        changes.then_some(limit)
     }
 
     /// A request's first byte was written.
-    pub(crate) fn started(&mut self, uid: EndpointUid, now: Mono) {
+    pub(crate) fn started(&mut self, process: &Process, now: Mono, request: &Request) {
+        let uid = request.target.endpoint;
+        let about = (Some(request.target.delivery), Some(uid));
+        if !process.owns(request.lane, request.epoch) {
+            let what = format!("lane {} is not owned any more", request.lane);
+            self.broken(Rule::GivenUp, about, what);
+        }
+        if let Some(until) = self.holds.get(&(process.who, uid)).copied()
+            && now < until
+        {
+            let early = until.since(now);
+            let what = format!("first byte {early:?} before the end of its hold");
+            self.broken(Rule::Hold, about, what);
+        }
+        let view = process.view.get(&uid);
+        let called = view.is_some_and(|view| {
+            let endpoint = view.endpoint.as_ref();
+            !view.is_disabled() && endpoint.is_some_and(|endpoint| !endpoint.spec.paused)
+        });
+        if !called {
+            let what = "first byte to an endpoint that is paused, disabled or gone".to_owned();
+            self.broken(Rule::Pause, about, what);
+        }
         let Some(meter) = self.meters.get_mut(&uid) else {
             return;
         };

@@ -203,6 +203,7 @@ impl Oracle {
     pub(crate) fn gone(&mut self, who: crate::agenda::Who) {
         self.turns.retain(|(held, _), _| *held != who);
         self.holds.retain(|(held, _), _| *held != who);
+        self.late_holds.retain(|(held, _), _| *held != who);
         self.breaking.retain(|(held, _), _| *held != who);
     }
 
@@ -211,6 +212,8 @@ impl Oracle {
         use hooklane_model::lane::lane_of;
         let who = process.who;
         self.holds
+            .retain(|(held, uid), _| *held != who || lane_of(*uid, plan.lanes) != lane);
+        self.late_holds
             .retain(|(held, uid), _| *held != who || lane_of(*uid, plan.lanes) != lane);
         self.breaking
             .retain(|(held, uid), _| *held != who || lane_of(*uid, plan.lanes) != lane);

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use hooklane_engine::{AttemptEnd, AttemptResult, Directive, Now, SendOrder};
-use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::{Lane, lane_of};
 
 use super::Oracle;
@@ -64,14 +63,14 @@ pub(super) fn meaning(end: &AttemptEnd, outdated: bool) -> Meaning {
             status: 429,
             retry_after,
             ..
-        } => hold(retry_after.unwrap_or(Duration::from_secs(1)), false),
+        } => hold(retry_after.unwrap_or(Duration::from_secs(60)), false),
         AttemptEnd::Response {
             status: 503,
             retry_after: Some(wait),
             ..
         } => hold(wait, true),
         AttemptEnd::Response { .. } => spends,
-        AttemptEnd::Blocked { .. } => hold(Duration::from_secs(1), false),
+        AttemptEnd::Blocked { .. } => hold(Duration::from_secs(15), false),
     }
 }
 
@@ -238,21 +237,23 @@ impl Oracle {
             let heard = (&result.end, now.mono);
             self.breaker_hears(process, (request, number), heard);
         }
-        if let (Some(wait), Some(policy), false) = (meaning.hold, policy, inert) {
-            // A delivery that had its last attempt ends, and holds nothing.
-            let last = meaning.spends && request.target.attempt >= policy.attempts_max();
-            if !last {
-                self.held(process, uid, now, capped(wait, policy.max_age));
-            }
-        }
-    }
-
-    fn held(&mut self, process: &Process, uid: EndpointUid, now: Now, wait: Duration) {
-        if wait > LONG_HOLD {
+        if meaning.hold.is_some_and(|wait| wait > LONG_HOLD) {
+            // Whether it holds or not is not always sure, see below.
             self.long_holds.insert(uid);
         }
-        let until = now.mono.after(wait);
-        let hold = self.holds.entry((process.who, uid)).or_insert(until);
-        *hold = (*hold).max(until);
+        if let (Some(wait), Some(policy)) = (meaning.hold, policy) {
+            // A delivery that had its last attempt ends, and holds nothing,
+            // unless its endpoint's breaker is open.
+            let last = meaning.spends && request.target.attempt >= policy.attempts_max();
+            if !last {
+                let until = now.mono.after(capped(wait, policy.max_age));
+                let holds = match inert {
+                    true => &mut self.late_holds,
+                    false => &mut self.holds,
+                };
+                let hold = holds.entry((process.who, uid)).or_insert(until);
+                *hold = (*hold).max(until);
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hooklane_engine::{AttemptEnd, BuryOrder, DeadReason, Directive, DisableOrder, Now};
 
 use super::Oracle;
+use super::requests::meaning;
 use crate::broker::VALUE_MAX;
 use crate::catalog::{Catalog, View};
 use crate::failure::Rule;
@@ -41,18 +42,14 @@ impl Oracle {
             DeadReason::DisabledByReceiver => directed(Directive::Disable),
             DeadReason::Aborted => directed(Directive::Abort),
             DeadReason::Expired => {
-                let hold = self.holds.get(&(process.who, uid)).copied();
-                let hold = hold.map_or(Duration::ZERO, |until| until.since(now.mono));
-                // A lane that is being given up holds nothing any more.
-                let asked = match last {
-                    Some(AttemptEnd::Response { retry_after, .. }) => *retry_after,
-                    _ => None,
-                };
-                endpoint.is_some_and(|e| {
-                    let max_age = e.spec.retry.max_age;
-                    let asked = asked.unwrap_or_default().min(max_age);
-                    age + RETRY_MAX.max(hold).max(asked) > max_age
-                })
+                let held = [&self.holds, &self.late_holds].map(|holds| {
+                    let until = holds.get(&(process.who, uid));
+                    until.map_or(Duration::ZERO, |until| until.since(now.mono))
+                });
+                let hold = held[0].max(held[1]);
+                let asked = last.and_then(|end| meaning(end, false).hold);
+                let wait = RETRY_MAX.max(hold).max(asked.unwrap_or_default());
+                endpoint.is_some_and(|e| age.saturating_add(wait) > e.spec.retry.max_age)
             }
             DeadReason::Exhausted => endpoint.is_some_and(|e| made >= e.spec.retry.attempts_max()),
             DeadReason::Rejected => made >= 3,

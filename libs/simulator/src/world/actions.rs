@@ -74,21 +74,21 @@ impl World<'_> {
                 target: order.target,
                 generation: order.endpoint.meta.generation,
                 timeout: order.endpoint.spec.timeout,
-                limited: order.endpoint.spec.rate_limit.is_some(),
+                ordered: now.mono,
+                pass: order.pass,
                 lane,
                 epoch: owned.epoch,
                 started: false,
                 passed: false,
             },
         );
-        // Where no limit is to be kept, the way to the first byte may be long.
-        let unlimited = order.endpoint.spec.rate_limit.is_none();
-        if unlimited && self.rng.u32(0..10) == 0 {
-            let connect = self.millis(1, 900);
-            self.notice(who, connect, Noticed::FirstByte(number));
-        } else {
-            self.notice(who, Duration::ZERO, Noticed::FirstByte(number));
-        }
+        // The way to the first byte may be long: name, connection, TLS.
+        let connect = match self.rng.u32(0..20) {
+            0 => self.millis(1, 4_000),
+            1 => self.millis(1, 200),
+            _ => Duration::ZERO,
+        };
+        self.notice(who, connect, Noticed::FirstByte(number));
     }
 
     fn attempted(&mut self, who: Who, worker: usize, entry: &AttemptEntry) {

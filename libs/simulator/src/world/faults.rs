@@ -86,16 +86,18 @@ impl World<'_> {
         let wait = self.millis(500, 110_000);
         self.note(Some(who), "is frozen", (None, None), 0);
         self.excuse(wait + Duration::from_secs(60));
+        let now = self.agenda.now();
         let process = &mut self.processes[who.place];
         process.state = State::Frozen;
-        // At worst each thread stands between the lease's check and the write.
+        // At worst each thread stands between the checks and the write.
+        let leased = now < process.lease_until;
         for worker in 0..process.workers.len() {
             let waiting = process
                 .requests
                 .values_mut()
                 .find(|request| request.worker == worker && !request.started);
-            if let Some(request) = waiting {
-                request.passed = true;
+            if let Some(request) = waiting.filter(|_| leased) {
+                request.passed = request.pass.start(now);
             }
         }
         self.agenda.after(wait, Happening::Thaw(who));

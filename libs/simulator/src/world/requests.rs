@@ -1,14 +1,13 @@
 //! Requests: from the order to the first byte, and to the answer.
 
-use std::time::Duration;
-
-use hooklane_engine::{AttemptEnd, AttemptResult, Event};
+use hooklane_engine::{AttemptEnd, AttemptResult, Event, Side};
 
 use super::World;
 use crate::agenda::{Noticed, Who};
 
 impl World<'_> {
-    /// The connection is there: the request is written if the lease allows.
+    /// The connection is there: the request is written if the lease and its
+    /// pass allow.
     pub(super) fn first_byte(&mut self, who: Who, number: u64) {
         let now = self.now_of(who);
         let process = &mut self.processes[who.place];
@@ -16,11 +15,25 @@ impl World<'_> {
             return;
         };
         let passed = std::mem::take(&mut request.passed);
-        if now.mono >= process.lease_until && !passed {
+        let left = request
+            .timeout
+            .saturating_sub(now.mono.since(request.ordered));
+        let leased = now.mono < process.lease_until;
+        let end = if passed {
+            None
+        } else if left.is_zero() {
+            // It never got a connection.
+            let (reason, side) = ("timeout", Side::Network);
+            Some(AttemptEnd::Failed { reason, side })
+        } else {
+            let starts = leased && request.pass.start(now.mono);
+            (!starts).then_some(AttemptEnd::NotStarted)
+        };
+        if let Some(end) = end {
             let result = AttemptResult {
                 started_at: now.wall,
-                elapsed: Duration::ZERO,
-                end: AttemptEnd::NotStarted,
+                elapsed: now.mono.since(request.ordered),
+                end,
             };
             return self.answered(who, number, result);
         }
@@ -28,8 +41,9 @@ impl World<'_> {
         let request = request.clone();
         let uid = request.target.endpoint;
         // One request per worker after a freeze is what nobody can prevent.
-        if !passed && request.limited {
-            self.oracle.started(uid, now.mono);
+        if !passed {
+            self.oracle
+                .started(&self.processes[who.place], now.mono, &request);
         }
         let about = (Some(request.target.delivery), Some(uid));
         self.note(
@@ -42,15 +56,19 @@ impl World<'_> {
             .receivers
             .entry(uid)
             .or_insert_with(crate::receiver::Receiver::new);
-        let asked = (request.generation, request.timeout);
+        let asked = (request.generation, left);
         let (took, end) = receiver.answer(&mut self.rng, now.mono, self.plan.trouble, asked);
         self.oracle.received(&request, &end);
         let result = AttemptResult {
             started_at: now.wall,
-            elapsed: took,
+            elapsed: now.mono.since(request.ordered) + took,
             end,
         };
         self.notice(who, took, Noticed::Answered(number, result));
+        if request.pass.is_waited_for() {
+            let work = request.work;
+            self.feed(who, request.worker, Event::Started { work });
+        }
     }
 
     pub(super) fn answered(&mut self, who: Who, number: u64, result: AttemptResult) {
