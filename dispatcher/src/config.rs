@@ -46,8 +46,8 @@ const TENANT_PERCENT: KeySpec = KeySpec::new(
     "dispatcher.tenant_percent",
     Kind::Integer,
     "50",
-    "Of the slots, the percentage that one tenant may hold (but always 30) while endpoints of \
-     others are configured. 100 is no cap.",
+    "Of the slots (but always 30) and of the memory, the percentage that one tenant may hold while \
+     endpoints of others are configured. What is beyond it in memory is parked. 100 is no cap.",
 );
 const WORKERS: KeySpec = KeySpec::new(
     "dispatcher.workers",

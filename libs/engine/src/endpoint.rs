@@ -78,6 +78,8 @@ pub(crate) struct EndpointState {
     pub(crate) in_ready: Option<Class>,
     /// How much of its queue counts as waiting for this process, and as what.
     pub(crate) counted: (usize, Class),
+    /// How long its queue was when that was last noted for its tenant.
+    pub(crate) rank: u32,
     /// Its queue is longer than what it takes in a second.
     pub(crate) slow: bool,
     /// When it will be woken for its limit or hold, if it will.
@@ -138,6 +140,7 @@ impl EndpointState {
             latency: Duration::ZERO,
             in_ready: None,
             counted: (0, Class::Narrow),
+            rank: 0,
             slow: false,
             wake_at: None,
             stale_armed: false,

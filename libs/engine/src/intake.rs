@@ -192,6 +192,7 @@ impl Core {
         }
         self.deliveries[slot].state = State::Queued;
         self.make_ready(key);
+        self.give_way(now, key, out);
     }
 
     /// The state of an endpoint in memory, made when it has its first work.
@@ -227,6 +228,7 @@ impl Core {
             delivery.member_of = Some(key);
             self.endpoints[key].members += 1;
             self.endpoints[key].member_bytes += delivery.cost;
+            self.ready.hold(self.endpoints[key].tenant, delivery.cost);
         }
     }
 
@@ -236,6 +238,7 @@ impl Core {
         if let Some(key) = delivery.member_of.take() {
             self.endpoints[key].members -= 1;
             self.endpoints[key].member_bytes -= delivery.cost;
+            self.ready.let_go(self.endpoints[key].tenant, delivery.cost);
         }
     }
 

@@ -33,6 +33,7 @@ mod readahead;
 mod ready;
 mod retries;
 mod settle;
+mod share;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -64,6 +65,7 @@ pub use self::outcome::{
 };
 use self::readahead::ReadAhead;
 use self::ready::Ready;
+use self::share::GivenWay;
 pub use self::time::{Mono, Now};
 use self::timers::Timers;
 pub use self::view::EndpointView;
@@ -380,6 +382,7 @@ pub struct Core {
     held: usize,
     bytes: usize,
     read_ahead: ReadAhead,
+    given_way: GivenWay,
     rng: fastrand::Rng,
     /// The time of the step.
     now: Now,
@@ -413,6 +416,7 @@ impl Core {
             held: 0,
             bytes: 0,
             read_ahead: ReadAhead::default(),
+            given_way: GivenWay::default(),
             rng: fastrand::Rng::with_seed(seed),
             now: Now::default(),
             limit_waits: 0,

@@ -205,6 +205,9 @@ pub enum ParkReason {
     NotDue,
     /// Its endpoint is not known yet.
     UnknownEndpoint,
+    /// Its tenant holds its share of the memory, or memory is short and its
+    /// endpoint is slow.
+    Memory,
     /// Its lane went to another owner before its turn, or its answer.
     HandOver,
 }
@@ -218,6 +221,7 @@ impl LabelValue for ParkReason {
         Self::Paused,
         Self::NotDue,
         Self::UnknownEndpoint,
+        Self::Memory,
         Self::HandOver,
     ];
 
@@ -230,6 +234,7 @@ impl LabelValue for ParkReason {
             Self::Paused => "paused",
             Self::NotDue => "not_due",
             Self::UnknownEndpoint => "unknown_endpoint",
+            Self::Memory => "memory",
             Self::HandOver => "hand_over",
         }
     }

@@ -64,6 +64,17 @@ impl Queue {
         Some(slot as usize)
     }
 
+    /// The one that came last.
+    pub(crate) fn back(&self) -> Option<usize> {
+        self.entries.back().map(|(slot, _)| *slot as usize)
+    }
+
+    pub(crate) fn pop_back(&mut self) -> Option<usize> {
+        let (slot, class) = self.entries.pop_back()?;
+        self.narrow -= usize::from(class == Class::Narrow);
+        Some(slot as usize)
+    }
+
     /// Empties it.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = usize> + use<> {
         let entries = std::mem::take(self).entries;

@@ -22,6 +22,7 @@ use slab::Slab;
 use crate::endpoint::EndpointState;
 use crate::queue::Class;
 use crate::readahead::TENANT_QUEUED_MAX;
+use crate::share::Held;
 use crate::{Core, Limits};
 
 /// A tenant with endpoints in memory.
@@ -30,6 +31,7 @@ struct Tenant {
     name: String,
     endpoints: usize,
     in_flight: u32,
+    held: Held,
     /// It has its share of the slots; the end of a request changes that.
     full: bool,
     narrow: Ring,
@@ -72,6 +74,8 @@ pub(crate) struct Ready {
     /// Deliveries that wait for this process: of each tenant at most its share.
     narrow_ahead: usize,
     wide_ahead: usize,
+    /// Bytes of deliveries that are not decided, of all tenants.
+    bytes: usize,
     /// Times that a tenant had its share of the slots and more to start.
     waits: u64,
     /// Tenants that are at their share now.
@@ -109,6 +113,7 @@ impl Ready {
                 name: name.to_owned(),
                 endpoints: 0,
                 in_flight: 0,
+                held: Held::default(),
                 full: false,
                 narrow: Ring::default(),
                 wide: Ring::default(),
@@ -306,6 +311,32 @@ impl Ready {
         (self.narrow_ahead, self.wide_ahead)
     }
 
+    /// What a tenant has in memory.
+    pub(crate) fn held(&self, key: usize) -> &Held {
+        &self.tenants[key].held
+    }
+
+    /// Notes bytes of a tenant that came into memory.
+    pub(crate) fn hold(&mut self, key: usize, bytes: usize) {
+        self.bytes += bytes;
+        self.tenants[key].held.add(bytes);
+    }
+
+    /// Notes bytes of a tenant that are leaving memory.
+    pub(crate) fn let_go(&mut self, key: usize, bytes: usize) {
+        self.bytes -= bytes;
+        self.tenants[key].held.remove(bytes);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is more than one tenant to share with.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     pub(crate) fn waits(&self) -> u64 {
         self.waits
     }
@@ -365,6 +396,12 @@ impl Core {
         };
         let class = endpoint.queue.class();
         self.count_as(key, (len, class));
+        let endpoint = &mut self.endpoints[key];
+        let (before, after) = endpoint.rank_anew();
+        if before != after {
+            let held = &mut self.ready.tenants[endpoint.tenant].held;
+            held.ranked(key, before, after);
+        }
     }
 
     fn count_as(&mut self, key: usize, counted: (usize, Class)) {
@@ -387,6 +424,8 @@ impl Core {
     pub(crate) fn remove_endpoint(&mut self, key: usize) {
         self.count_as(key, (0, Class::Narrow));
         let state = self.endpoints.remove(key);
+        let held = &mut self.ready.tenants[state.tenant].held;
+        held.ranked(key, state.rank, 0);
         // What still connects for a lane that is gone must not start.
         state.gate.close();
         self.by_uid.remove(&state.uid);

@@ -13,6 +13,7 @@ mod limits;
 mod model;
 mod retries;
 mod rules;
+mod share;
 mod view;
 
 use self::model::{Faults, World};

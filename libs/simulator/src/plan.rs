@@ -110,6 +110,16 @@ impl Plan {
             } else {
                 plan.processes.max(2)
             },
+            // That a full budget stops the reading shows only where nothing
+            // gives way before it is full.
+            limits: Limits {
+                tenant_percent: if plan.hot_percent == 0 && plan.limits.bytes < 1 << 20 {
+                    100
+                } else {
+                    plan.limits.tenant_percent
+                },
+                ..plan.limits
+            },
             ..plan
         }
     }
