@@ -20,7 +20,7 @@ use self::copy::{Copy, Ran};
 const STEPS: u64 = 6_000;
 /// Where a fault is looked for when its own seed does not show it any more:
 /// every change of the engine or of the worlds makes other histories.
-const SEEDS: std::ops::Range<u64> = 0..400;
+const SEEDS: std::ops::Range<u64> = 0..1_000;
 
 /// A fault to plant.
 #[derive(Debug, Deserialize)]
