@@ -8,6 +8,8 @@ use hooklane_model::id::{DeliveryId, EndpointUid};
 use hooklane_model::lane::Lane;
 
 use super::Oracle;
+use super::tenants::open_of;
+use crate::catalog::View;
 use crate::failure::Rule;
 use crate::plan::Plan;
 use crate::process::Process;
@@ -96,7 +98,7 @@ impl Oracle {
     /// A start for `uid`: everybody else who is ready was passed over once.
     pub(crate) fn passed_over(
         &mut self,
-        process: &Process,
+        (process, plan): (&Process, &Plan),
         worker: usize,
         (uid, now): (EndpointUid, Mono),
     ) {
@@ -104,6 +106,9 @@ impl Oracle {
         for request in process.requests.values() {
             *open.entry(request.target.endpoint).or_default() += 1;
         }
+        // A tenant that has all it may have waits for itself.
+        let (_, by_tenant) = open_of(process, worker);
+        let most = plan.limits.tenant_slots();
         let (holds, breaking) = (&self.holds, &self.breaking);
         let Some(turns) = self.turns.get_mut(&(process.who, worker)) else {
             return;
@@ -114,11 +119,16 @@ impl Oracle {
         for other in turns.queued.keys().filter(|other| **other != uid) {
             let view = process.view.get(other);
             let known = view.and_then(|view| view.endpoint.as_ref());
+            let at_share = view
+                .and_then(View::tenant)
+                .and_then(|tenant| by_tenant.get(tenant))
+                .is_some_and(|open| *open >= most);
             let ready = known.is_some_and(|endpoint| {
                 let open = open.get(other).copied().unwrap_or(0);
-                endpoint.spec.rate_limit.is_none()
+                !at_share
+                    && endpoint.spec.rate_limit.is_none()
                     && !endpoint.spec.paused
-                    && !view.is_some_and(crate::catalog::View::is_disabled)
+                    && !view.is_some_and(View::is_disabled)
                     && open < endpoint.spec.max_concurrency.min(30)
                     && holds
                         .get(&(process.who, *other))

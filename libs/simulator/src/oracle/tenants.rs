@@ -101,7 +101,7 @@ impl Oracle {
 
 /// Requests of a worker that are open, by endpoint and by tenant. What an
 /// earlier claim left on the wire is not counted any more.
-fn open_of(
+pub(super) fn open_of(
     process: &Process,
     worker: usize,
 ) -> (BTreeMap<EndpointUid, u32>, BTreeMap<String, u32>) {

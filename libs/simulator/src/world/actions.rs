@@ -60,7 +60,8 @@ impl World<'_> {
         let process = &mut self.processes[who.place];
         self.oracle
             .ordered(process, &self.plan, (now, lane), &order);
-        self.oracle.passed_over(process, worker, (uid, now.mono));
+        self.oracle
+            .passed_over((process, &self.plan), worker, (uid, now.mono));
         process.next_request += 1;
         let number = process.next_request;
         let Some(owned) = process.lanes.get(&lane) else {
