@@ -17,6 +17,10 @@ pub struct RateLimit {
 
 /// The fastest limit the bucket keeps exactly.
 const RATE_MAX: f64 = 50_000.0;
+/// The longest time that an empty bucket may take to fill. Buckets count
+/// nanoseconds in 64 bits; beyond 584 years a level would wrap and the limit
+/// would not hold.
+const FILL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 pub(super) fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> Option<RateLimit> {
     let path = fields.path_of("rateLimit");
@@ -36,6 +40,7 @@ pub(super) fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> O
             let _absent = object.take(field);
         }
     }
+    let burst_path = object.path_of("burst");
     let burst = object.integer("burst", (1, 1_000_000), findings);
     object.finish(findings);
     let [(rate, per)] = rates[..] else {
@@ -53,8 +58,17 @@ pub(super) fn read_rate_limit(fields: &mut Fields, findings: &mut Findings) -> O
         reason = "clamped above"
     )]
     let burst = small(burst, default_burst as u32);
+    let period = period(rate, per);
+    let most = FILL_MAX.as_nanos() / period.as_nanos();
+    if u128::from(burst) > most {
+        let reason = format!(
+            "expected at most {most}: at this rate {burst} take more than ten years to gather"
+        );
+        findings.problem(burst_path, reason);
+        return None;
+    }
     Some(RateLimit {
-        period: period(rate, per),
+        period,
         burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN),
     })
 }

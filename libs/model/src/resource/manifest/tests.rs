@@ -115,6 +115,29 @@ fn a_rate_that_is_wrong_is_not_missing_as_well() {
     assert!(found[0].contains("spec.rateLimit.perSecond: expected a number"));
 }
 
+/// Beyond 64 bits of nanoseconds a bucket's level would wrap.
+#[test]
+fn a_burst_that_takes_years_to_gather_is_refused() {
+    let found = |limit: &str| {
+        problems(&format!(
+            "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: acme, name: erp}}\n\
+             spec: {{url: 'https://erp.example', rateLimit: {limit}}}\n"
+        ))
+    };
+    let slowest = found("{perHour: 0.001, burst: 1000000}");
+    assert_eq!(
+        slowest,
+        [
+            "document 1: spec.rateLimit.burst: expected at most 87: at this rate 1000000 take more \
+          than ten years to gather"
+        ]
+    );
+    assert_eq!(found("{perHour: 1, burst: 87601}").len(), 1);
+    let fits = "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {tenant: a, name: b}\n\
+                spec: {url: 'https://x.example', rateLimit: {perHour: 1, burst: 87600}}";
+    assert!(parse_yaml(fits).is_ok());
+}
+
 #[test]
 fn a_syntax_error_names_its_document() {
     let found = problems("apiVersion: hooklane/v1\nkind: [\n");
