@@ -26,7 +26,9 @@ mod gate;
 mod health;
 mod intake;
 mod lane;
+mod limits;
 mod outcome;
+mod parking;
 mod pump;
 mod queue;
 mod readahead;
@@ -60,6 +62,8 @@ use self::endpoint::{EndpointState, Known};
 pub use self::gate::Pass;
 use self::health::Failing;
 use self::lane::LaneState;
+pub use self::limits::Limits;
+use self::limits::SLOTS_MIN;
 pub use self::outcome::{
     AttemptEnd, AttemptResult, DeadReason, Directive, Outcome, ParkReason, Side, Verdict, verdict,
 };
@@ -315,36 +319,6 @@ pub struct HealthOrder {
     /// What to write under [`Health::key`].
     pub health: Health,
 }
-
-/// The numbers the core works with.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Longest predicted wait in memory; what would wait longer is parked.
-    pub queue_wait: Duration,
-    /// Requests open at a time, over all endpoints.
-    pub slots: u32,
-    /// Bytes held: each payload once, and [`TARGET_BYTES`] per delivery.
-    pub bytes: usize,
-    /// Of the slots and bytes, the percentage that one tenant may hold while
-    /// others are configured.
-    pub tenant_percent: u32,
-    /// Of an endpoint's first attempts, the percentage that retries may add
-    /// which fail, besides ten a second.
-    pub retry_percent: u32,
-}
-
-impl Limits {
-    /// Requests that one tenant may have open while others are configured.
-    #[must_use]
-    pub fn tenant_slots(&self) -> u32 {
-        let share = u64::from(self.slots) * u64::from(self.tenant_percent) / 100;
-        let share = u32::try_from(share).unwrap_or(u32::MAX);
-        share.max(SLOTS_MIN).min(self.slots)
-    }
-}
-
-/// Slots that every endpoint and tenant may have, however small its share is.
-const SLOTS_MIN: u32 = 30;
 
 /// What a delivery costs in memory beside its payload, measured generously:
 /// the slab entry, its queue entry and timers.
