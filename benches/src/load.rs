@@ -85,8 +85,9 @@ impl Loader {
         send(&self.producer, &record)
     }
 
-    /// Waits until everything is stored; returns how many records that are.
-    pub(crate) fn finish(self) -> anyhow::Result<u64> {
+    /// Waits until everything so far is stored; returns how many records that
+    /// are.
+    pub(crate) fn finish(&self) -> anyhow::Result<u64> {
         let flushed = self.producer.flush(PATIENCE);
         let stored = self.stored.load(Ordering::Relaxed);
         ensure!(
