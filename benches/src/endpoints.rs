@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, Brokers};
 use crate::figures::{Spread, float};
 use crate::load::{TENANT, send};
+use crate::output;
 use crate::service::{self, Kind, Service};
-use crate::{cpu, output};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -52,18 +52,13 @@ struct Start {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
-    service::find(Kind::Dispatcher)?;
+    service::ensure_release(&[Kind::Dispatcher])?;
     let brokers = Brokers::start(args.brokers.as_deref())?;
     output::line(format!(
         "endpoints: cold start and memory of a dispatcher without work, {} lanes, {} rounds; median (min-max)",
         args.lanes, args.rounds
     ));
-    output::line(format!(
-        "machine: load average {}; brokers: {}",
-        cpu::load_average(),
-        brokers.describe()
-    ));
+    output::machine(&brokers, None);
     let empty = measure(args, &brokers, 0, None)?;
     for count in &args.endpoints {
         measure(args, &brokers, *count, Some(empty))?;

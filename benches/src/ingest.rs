@@ -67,8 +67,7 @@ struct Case {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
-    service::find(Kind::Ingest)?;
+    service::ensure_release(&[Kind::Ingest])?;
     ensure!(
         args.fanout.iter().all(|f| *f <= args.endpoints),
         "a fan-out is at most the {} endpoints there are",
@@ -277,11 +276,7 @@ fn show(args: &Args, brokers: &Brokers, cases: &[Case], foreign: &Spread) {
         "ingest: {} events a run, {} B payload, {} subscriptions, {} lanes, {} rounds; median (min-max)",
         args.events, args.payload, args.endpoints, args.lanes, args.rounds
     ));
-    line(format!(
-        "machine: load average {}; cores busy with other things before the rounds: {foreign}; brokers: {}",
-        cpu::load_average(),
-        brokers.describe()
-    ));
+    output::machine(brokers, Some(format_args!("{foreign}")));
     for case in cases {
         line(String::new());
         line(format!(

@@ -54,12 +54,9 @@ const TIMEOUT: &str = "2s";
 const HANGING_MAX: usize = 512;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
-    ensure!(args.endpoints >= 2, "one healthy and one dead at least");
     let kinds = [Kind::Dispatcher, Kind::Ingest, Kind::RetryScheduler];
-    for kind in kinds {
-        service::find(kind)?;
-    }
+    service::ensure_release(&kinds)?;
+    ensure!(args.endpoints >= 2, "one healthy and one dead at least");
     let brokers = Brokers::start(args.brokers.as_deref())?;
     let sink = SinkProcess::start()?;
     let bed = Bed::create(&brokers, args.lanes)?;
@@ -68,23 +65,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let healthy = endpoints(sink.addr(), args.endpoints, CONCURRENCY);
     let subscriptions = resources(&topic, args.endpoints, 1);
     bed.apply(&[healthy.clone(), subscriptions].concat())?;
-    let mut services = Vec::new();
-    for kind in kinds {
-        let mut service = Service::spawn(kind, &bed)?;
-        service.wait_ready()?;
-        services.push(service);
-    }
+    let services = service::start_all(&kinds, &bed)?;
     let mut pipeline = Pipeline::new(bed, topic, args.endpoints, args.payload);
     output::line(format!(
         "isolation: {} endpoints, {} events/s over all in turn, {} s a round, {} lanes",
         args.endpoints, args.rate, args.seconds, args.lanes
     ));
-    output::line(format!(
-        "machine: load average {}; {:.2} cores busy before the load; brokers: {}",
-        cpu::load_average(),
-        cpu::busy_cores(Duration::from_secs(1))?,
-        brokers.describe()
-    ));
+    let busy = cpu::busy_cores(Duration::from_secs(1))?;
+    output::machine(&brokers, Some(format_args!("{busy:.2}")));
     let (rate, load) = (f64::from(args.rate), (f64::from(args.rate), args.seconds));
     // Connections are made, and not part of the baseline.
     pipeline.paced(&sink, (rate, 5), |_| true)?;
@@ -103,10 +91,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         gauge(&services[0], "hooklane_oldest_open_seconds")?,
         gauge(&services[0], "hooklane_deliveries_in_memory")?,
     ));
-    for service in services {
-        service.stop()?;
-    }
-    Ok(())
+    service::stop_all(services)
 }
 
 fn show(what: &str, stats: &SinkStats, baseline: Option<&SinkStats>) {

@@ -18,7 +18,7 @@ use crate::bed::{Bed, Brokers, endpoints};
 use crate::figures::float;
 use crate::ingest::{PARTITIONS, resources};
 use crate::load::{Loader, cloud_event};
-use crate::service::{self, Kind, Service};
+use crate::service::{self, Kind};
 use crate::sink::{SinkProcess, SinkStats};
 use crate::{cpu, events, output};
 
@@ -67,9 +67,8 @@ pub(crate) struct Pipeline {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
-    service::find(Kind::Ingest)?;
-    service::find(Kind::Dispatcher)?;
+    let kinds = [Kind::Dispatcher, Kind::Ingest];
+    service::ensure_release(&kinds)?;
     let brokers = Brokers::start(args.brokers.as_deref())?;
     let sink = SinkProcess::start()?;
     let bed = Bed::create(&brokers, args.lanes)?;
@@ -78,12 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut documents = endpoints(sink.addr(), args.endpoints, CONCURRENCY);
     documents.extend(resources(&topic, args.endpoints, 1));
     bed.apply(&documents)?;
-    let mut services = Vec::new();
-    for kind in [Kind::Dispatcher, Kind::Ingest] {
-        let mut service = Service::spawn(kind, &bed)?;
-        service.wait_ready()?;
-        services.push(service);
-    }
+    let services = service::start_all(&kinds, &bed)?;
     let mut pipeline = Pipeline::new(bed, topic, args.endpoints, args.payload);
     let busy = cpu::busy_cores(Duration::from_secs(1))?;
     let (rate, from) = match args.rate {
@@ -101,11 +95,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "latency: event produced to first byte at the receiver, {rate:.0} events/s ({from}), fan-out 1, {} B payload",
         args.payload
     ));
-    output::line(format!(
-        "machine: load average {}; {busy:.2} cores busy before the load; brokers: {}",
-        cpu::load_average(),
-        brokers.describe()
-    ));
+    output::machine(&brokers, Some(format_args!("{busy:.2}")));
     for round in 1..=args.rounds {
         let stats = pipeline.paced(&sink, (rate, args.seconds), |_| true)?;
         output::line(format!(
@@ -117,10 +107,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             millis(stats.max)
         ));
     }
-    for service in services {
-        service.stop()?;
-    }
-    Ok(())
+    service::stop_all(services)
 }
 
 pub(crate) fn millis(time: Duration) -> f64 {

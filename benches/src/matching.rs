@@ -58,7 +58,7 @@ struct Case {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
+    service::ensure_release(&[])?;
     anyhow::ensure!(
         !args.subscriptions.is_empty() && args.subscriptions.iter().all(|n| *n >= PER_TENANT),
         "give sizes of at least {PER_TENANT} subscriptions"

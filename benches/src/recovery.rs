@@ -16,9 +16,9 @@ use crate::bed::{Bed, Brokers, endpoints};
 use crate::figures::float;
 use crate::ingest::{PARTITIONS, resources};
 use crate::latency::Pipeline;
-use crate::service::{self, Kind, Service};
+use crate::output;
+use crate::service::{self, Kind};
 use crate::sink::SinkProcess;
-use crate::{cpu, output};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -46,11 +46,8 @@ const CONCURRENCY: u32 = 8;
 const STALL: Duration = Duration::from_secs(400);
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
     let kinds = [Kind::Dispatcher, Kind::Ingest, Kind::RetryScheduler];
-    for kind in kinds {
-        service::find(kind)?;
-    }
+    service::ensure_release(&kinds)?;
     let brokers = Brokers::start(args.brokers.as_deref())?;
     let bed = Bed::create(&brokers, args.lanes)?;
     let topic = unique("bench-events");
@@ -60,12 +57,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     documents[0]["spec"]["rateLimit"] = json!({"perSecond": args.limit, "burst": args.limit});
     documents.extend(resources(&topic, 1, 1));
     bed.apply(&documents)?;
-    let mut services = Vec::new();
-    for kind in kinds {
-        let mut service = Service::spawn(kind, &bed)?;
-        service.wait_ready()?;
-        services.push(service);
-    }
+    let services = service::start_all(&kinds, &bed)?;
     output::progress(format!("{} events for a dead endpoint", args.events));
     let mut pipeline = Pipeline::new(bed, topic, 1, PAYLOAD);
     pipeline.send(args.events)?;
@@ -77,11 +69,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let sink = SinkProcess::start_at(receiver)?;
     let seconds = watch(&sink, args.events)?;
     show(args, &brokers, &seconds, in_memory);
-    stop(services)
-}
-
-fn stop(services: Vec<Service>) -> anyhow::Result<()> {
-    services.into_iter().try_for_each(Service::stop)
+    service::stop_all(services)
 }
 
 /// What came in each second since the receiver's start, until all has come.
@@ -116,11 +104,7 @@ fn show(args: &Args, brokers: &Brokers, seconds: &[u64], in_memory: f64) {
         "recovery: {} events for one endpoint with a limit of {limit}/s, dead until {} s after the last",
         args.events, args.outage
     ));
-    output::line(format!(
-        "machine: load average {}; brokers: {}",
-        cpu::load_average(),
-        brokers.describe()
-    ));
+    output::machine(brokers, None);
     output::line(format!(
         "in memory before the recovery: {in_memory:.0}; first delivery within {} s of it, the last within {} s; at the limit all take {:.0} s",
         first + 1,

@@ -36,8 +36,7 @@ pub(crate) struct Service {
     addr: SocketAddr,
 }
 
-/// Looks for a service's binary, so that a scenario fails before its work.
-pub(crate) fn find(kind: Kind) -> anyhow::Result<PathBuf> {
+fn find(kind: Kind) -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe().context("where this program lies")?;
     let path = me.with_file_name(kind.binary());
     ensure!(
@@ -48,13 +47,29 @@ pub(crate) fn find(kind: Kind) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Whether this program, and so what it starts, was built for release.
-pub(crate) fn ensure_release() -> anyhow::Result<()> {
+/// Whether this program was built for release, and so the services that a
+/// scenario starts; before its work.
+pub(crate) fn ensure_release(kinds: &[Kind]) -> anyhow::Result<()> {
     ensure!(
         !cfg!(debug_assertions),
         "a debug build measures nothing: use `cargo run --release -p hooklane-benches`"
     );
-    Ok(())
+    kinds.iter().try_for_each(|kind| find(*kind).map(drop))
+}
+
+/// Starts services and waits until they are ready, one after the other.
+pub(crate) fn start_all(kinds: &[Kind], bed: &Bed) -> anyhow::Result<Vec<Service>> {
+    let start = |kind: &Kind| {
+        let mut service = Service::spawn(*kind, bed)?;
+        service.wait_ready()?;
+        Ok(service)
+    };
+    kinds.iter().map(start).collect()
+}
+
+/// SIGTERM to each in turn; all must end in order.
+pub(crate) fn stop_all(services: Vec<Service>) -> anyhow::Result<()> {
+    services.into_iter().try_for_each(Service::stop)
 }
 
 impl Service {

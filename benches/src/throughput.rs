@@ -102,8 +102,7 @@ struct Bare {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    service::ensure_release()?;
-    service::find(Kind::Dispatcher)?;
+    service::ensure_release(&[Kind::Dispatcher])?;
     ensure!(
         args.fanout.iter().all(|f| (1..=args.endpoints).contains(f)),
         "a fan-out is between 1 and the {} endpoints there are",

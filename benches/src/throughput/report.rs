@@ -2,21 +2,15 @@
 
 use super::{Args, Bare, Case};
 use crate::bed::Brokers;
-use crate::cpu;
 use crate::figures::{Spread, float};
-use crate::output::line;
+use crate::output::{line, machine};
 
 pub(super) fn show(args: &Args, brokers: &Brokers, bare: &Bare, cases: &[Case], foreign: &Spread) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     line(format!(
         "throughput: {} deliveries a run, {} B payload, {} endpoints x maxConcurrency {}, {} lanes, {} rounds; median (min-max)",
         args.deliveries, args.payload, args.endpoints, args.concurrency, args.lanes, args.rounds
     ));
-    line(format!(
-        "machine: {cores} cores, load average {}; cores busy with other things before the rounds: {foreign}; brokers: {}",
-        cpu::load_average(),
-        brokers.describe()
-    ));
+    machine(brokers, Some(format_args!("{foreign}")));
     line("");
     line(format!(
         "{:<34} {:>24} {:>22}",
