@@ -17,6 +17,7 @@ mod http1;
 mod mutate;
 mod pool;
 mod proxy;
+mod recipient;
 mod signatures;
 mod support;
 #[path = "fuzz/targets.rs"]
