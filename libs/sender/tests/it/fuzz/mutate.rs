@@ -14,6 +14,8 @@ pub(crate) struct Inputs {
     random: Rng,
     kept: Vec<Vec<u8>>,
     seeds: usize,
+    /// Seeds that had their turn as they are.
+    begun: usize,
     pieces: &'static [&'static str],
 }
 
@@ -30,6 +32,7 @@ impl Inputs {
         Self {
             random: Rng::with_seed(seed),
             seeds: kept.len(),
+            begun: 0,
             kept,
             pieces: target.pieces,
         }
@@ -59,6 +62,10 @@ impl Inputs {
     }
 
     fn next(&mut self) -> Vec<u8> {
+        if self.begun < self.seeds {
+            self.begun += 1;
+            return self.kept[self.begun - 1].clone();
+        }
         let mut input = self.kept[self.random.usize(..self.kept.len())].clone();
         for _ in 0..self.random.usize(1..=4) {
             let at = self.random.usize(..=input.len());
