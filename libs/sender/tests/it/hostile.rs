@@ -239,6 +239,7 @@ fn a_flood_does_not_starve_the_deadline_or_the_thread() {
             }
             let hint = b"HTTP/1.1 103 Early Hints\r\n\r\n";
             while stream.write_all(hint).await.is_ok() {
+                // The pace is the fault: below every limit but the deadline.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         })
@@ -310,6 +311,7 @@ fn the_deadline_covers_a_dripping_body() {
             let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
             let mut going = stream.write_all(head).await.is_ok();
             while going {
+                // The pace is the fault: a receiver that drips.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 going = stream.write_all(b"x").await.is_ok();
             }

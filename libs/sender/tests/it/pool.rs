@@ -1,8 +1,8 @@
 //! Idle connections: stale, old, too many.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hooklane_sender::CloseReason;
@@ -20,14 +20,15 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 struct Forgetful {
     receiver: Receiver,
     requests: Arc<AtomicUsize>,
-    closed: Arc<AtomicUsize>,
+    /// The sender's end of the connection that was closed last.
+    closed: Arc<Mutex<Option<SocketAddr>>>,
     close: Arc<Notify>,
 }
 
 impl Forgetful {
     async fn start() -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
-        let closed = Arc::new(AtomicUsize::new(0));
+        let closed = Arc::new(Mutex::new(None));
         let close = Arc::new(Notify::new());
         let shared = (
             Arc::clone(&requests),
@@ -37,13 +38,14 @@ impl Forgetful {
         let receiver = Receiver::start(move |mut stream, _| {
             let (requests, closed, close) = shared.clone();
             async move {
+                let peer = stream.peer_addr().unwrap();
                 if read_request(&mut stream).await.is_some() {
                     requests.fetch_add(1, Ordering::SeqCst);
                     stream.write_all(OK).await.unwrap();
                     close.notified().await;
                 }
                 drop(stream);
-                closed.fetch_add(1, Ordering::SeqCst);
+                *closed.lock().unwrap() = Some(peer);
             }
         })
         .await;
@@ -55,21 +57,34 @@ impl Forgetful {
         }
     }
 
-    /// Closes the one open connection, and gives our side the turn of the
-    /// runtime in which it hears of it.
+    /// Closes the one open connection, waits until our end of it knows, and
+    /// gives the runtime the turn in which it hears of that.
     async fn close_one(&self) {
-        let before = self.closed.load(Ordering::SeqCst);
+        self.closed.lock().unwrap().take();
         self.close.notify_one();
-        until("the receiver closes", || {
-            self.closed.load(Ordering::SeqCst) > before
+        until("our end knows that the receiver has closed", || {
+            let closed = *self.closed.lock().unwrap();
+            closed.is_some_and(is_closed_by_peer)
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
 
     fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+}
+
+/// Whether the kernel has this end of an IPv4 connection in CLOSE-WAIT.
+fn is_closed_by_peer(local: SocketAddr) -> bool {
+    const CLOSE_WAIT: &str = "08";
+    let port = format!(":{:04X}", local.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (own, _peer, state) = (words.next(), words.next(), words.next());
+        own.is_some_and(|own| own.ends_with(&port)) && state == Some(CLOSE_WAIT)
+    })
 }
 
 #[test]
@@ -178,34 +193,45 @@ fn the_least_recently_used_makes_room() {
     });
 }
 
+/// Lets `time` go by without waiting for it.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 #[test]
 fn idle_time_and_age_end_a_connection() {
-    run(async {
-        for (idle, age, reason) in [
-            (30, 60_000, CloseReason::Idle),
-            (60_000, 30, CloseReason::Age),
-        ] {
+    // Longer than the test takes, so that only the clock that it puts forward
+    // gets there; twice that is within what `run` gives a test.
+    let (soon, later) = (Duration::from_secs(8), Duration::from_secs(600));
+    for (idle, age, reason) in [
+        (soon, later, CloseReason::Idle),
+        (later, soon, CloseReason::Age),
+    ] {
+        run(async {
             let receiver = Receiver::answering(OK).await;
             let mut config = open_config();
-            config.idle_timeout = Duration::from_millis(idle);
-            config.connection_age_max = Duration::from_millis(age);
+            config.idle_timeout = idle;
+            config.connection_age_max = age;
             let sender = sender(config);
             let destination = destination(&sender, receiver.address);
             post(&sender, &destination).await;
-            until("upkeep closes it", || {
-                sender.maintain();
-                sender.stats().idle == 0
-            })
-            .await;
+            sender.maintain();
+            assert_eq!(sender.stats().idle, 1);
+            pass(soon).await;
+            sender.maintain();
+            assert_eq!(sender.stats().idle, 0);
             assert_eq!(sender.stats().closed_for(reason), 1);
             // Also without upkeep it is not used again.
             post(&sender, &destination).await;
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            assert!(post(&sender, &destination).await.reused);
+            pass(soon).await;
             let report = post(&sender, &destination).await;
             assert!(!report.reused);
             assert_eq!(sender.stats().closed_for(reason), 2);
-        }
-    });
+        });
+    }
 }
 
 #[test]

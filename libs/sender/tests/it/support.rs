@@ -201,7 +201,8 @@ impl Receiver {
     }
 }
 
-/// Waits until `met`, without sleeping for a fixed time.
+/// Waits until `met`. It is looked at again and again: the pause between looks
+/// lets the runtime work, and nothing depends on how long it is.
 pub(crate) async fn until(what: &str, mut met: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while !met() {

@@ -99,6 +99,7 @@ fn stalls_are_seen() {
     let receiver = Receiver::start().unwrap();
     let stall = Duration::from_millis(400);
     let blocks = Script::by(move |_| {
+        // This is the stall itself; nothing is waited for by it.
         std::thread::sleep(stall);
         Answer::status(200)
     });
