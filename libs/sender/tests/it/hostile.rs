@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    Receiver, destination, open_config, post, post_within, read_request, reason, request, run,
-    sender, status,
+    Full, Receiver, destination, open_config, post, post_within, read_request, reason, request,
+    run, sender, status,
 };
 
 /// What a receiver does with a request it has read, and what we call it.
@@ -428,23 +428,11 @@ fn refused_and_unreachable() {
 #[test]
 fn connecting_has_its_own_limit() {
     run(async {
-        // A full accept queue drops SYNs: the connect hangs.
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = socket.local_addr().unwrap();
-        let _listener = socket.listen(0).unwrap();
-        let mut fillers = Vec::new();
-        for _ in 0..4 {
-            let filling = tokio::net::TcpStream::connect(address);
-            match tokio::time::timeout(Duration::from_millis(100), filling).await {
-                Ok(stream) => fillers.push(stream.unwrap()),
-                Err(_full) => break,
-            }
-        }
+        let full = Full::start().await;
         let mut config = open_config();
         config.connect_timeout = Duration::from_millis(150);
         let sender = sender(config);
-        let destination = destination(&sender, address);
+        let destination = destination(&sender, full.address);
         let begun = Instant::now();
         let report = post_within(&sender, &destination, 10_000).await;
         assert_eq!(reason(&report), "connect_timeout");

@@ -9,8 +9,10 @@ use crate::tls::{Identity, NAME, identity, secure, sender};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -75,7 +77,22 @@ async fn receiver(identity: &Identity, once: Vec<u8>, again: Vec<u8>) -> Receive
 /// deadline is far away: only a limit ends these.
 type Case = (&'static str, Vec<u8>, Vec<u8>, &'static str);
 
-fn cases() -> [Case; 7] {
+/// One frame, and then silence.
+fn endings() -> [Case; 5] {
+    // No stream was looked at; NO_ERROR and ENHANCE_YOUR_CALM.
+    let leaves = |code| frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, code]);
+    let ends = |code| frame(RST_STREAM, 0, 1, &[0, 0, 0, code]);
+    [
+        ("REFUSED_STREAM", ends(7), "reset"),
+        ("CANCEL", ends(8), "reset"),
+        ("goes", leaves(0), "closed"),
+        ("calm", leaves(11), "closed"),
+        ("never opened", frame(DATA, 0, 9, &[0]), "protocol"),
+    ]
+    .map(|(name, once, reason)| (name, once, Vec::new(), reason))
+}
+
+fn floods() -> [Case; 7] {
     let head = frame(HEADERS, END_HEADERS, 1, STATUS_200);
     let long = [STATUS_200, &long_header()[..]].concat();
     let three_long = [
@@ -136,7 +153,7 @@ fn cases() -> [Case; 7] {
 #[test]
 fn every_misbehaviour_has_its_reason_and_ends_by_a_limit() {
     run(async {
-        for (name, once, again, expected) in cases() {
+        for (name, once, again, expected) in endings().into_iter().chain(floods()) {
             let identity = identity(NAME, &[b"h2"]);
             let receiver = receiver(&identity, once, again).await;
             let sender = sender(open_config(), &identity.ca);

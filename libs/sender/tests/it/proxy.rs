@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use crate::support::{
-    Receiver, destination, open_config, post, post_within, read_request, reason, run,
+    Full, Receiver, destination, open_config, post, post_within, read_request, reason, run,
     sender as plain_sender, sender_resolving, status,
 };
 use crate::tls::{NAME, identity, secure, sender as secure_sender};
@@ -253,22 +253,11 @@ fn a_proxy_that_is_not_there_is_ours_and_one_that_waits_is_not() {
         let destination_ = destination(&sender, "127.0.0.1:8081".parse().unwrap());
         assert_eq!(reason(&post(&sender, &destination_).await), "proxy");
 
-        // A full accept queue drops SYNs: the connect to the proxy hangs.
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = socket.local_addr().unwrap();
-        let _listener = socket.listen(0).unwrap();
-        let mut fillers = Vec::new();
-        for _ in 0..4 {
-            let filling = TcpStream::connect(address);
-            match tokio::time::timeout(Duration::from_millis(100), filling).await {
-                Ok(stream) => fillers.push(stream.unwrap()),
-                Err(_full) => break,
-            }
-        }
+        // The connect to it hangs.
+        let full = Full::start().await;
         for connect_timeout in [150, 5_000] {
             let mut config = open_config();
-            let proxy = EgressProxy::try_new(&format!("http://{address}"));
+            let proxy = EgressProxy::try_new(&format!("http://{}", full.address));
             config.proxy = Some(proxy.unwrap());
             config.connect_timeout = Duration::from_millis(connect_timeout);
             let sender = plain_sender(config);

@@ -14,7 +14,7 @@ use hooklane_sender::{
 };
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use url::Url;
 
 /// Runs `future` on a current-thread runtime, as a worker does, and fails a
@@ -198,6 +198,36 @@ impl Receiver {
     /// Connections accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.served.load(Ordering::SeqCst)
+    }
+}
+
+/// A listener that accepts nobody and has no room for more: a full accept
+/// queue drops SYNs, so connecting hangs.
+pub(crate) struct Full {
+    pub(crate) address: SocketAddr,
+    _listener: TcpListener,
+    _fillers: Vec<TcpStream>,
+}
+
+impl Full {
+    pub(crate) async fn start() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = socket.listen(0).unwrap();
+        let mut fillers = Vec::new();
+        for _ in 0..4 {
+            let filling = TcpStream::connect(address);
+            match tokio::time::timeout(Duration::from_millis(100), filling).await {
+                Ok(stream) => fillers.push(stream.unwrap()),
+                Err(_full) => break,
+            }
+        }
+        Self {
+            address,
+            _listener: listener,
+            _fillers: fillers,
+        }
     }
 }
 

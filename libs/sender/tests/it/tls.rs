@@ -302,68 +302,6 @@ fn may_start_false_opens_no_stream() {
     });
 }
 
-/// A receiver that speaks raw h2 frames: what it writes after the preface.
-async fn raw_http2(identity: &Identity, frames: &'static [u8]) -> Receiver {
-    let acceptor = identity.acceptor.clone();
-    Receiver::start(move |stream, _| {
-        let acceptor = acceptor.clone();
-        async move {
-            let mut stream = acceptor.accept(stream).await.unwrap();
-            // Empty SETTINGS, then wait for the request's HEADERS.
-            stream
-                .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
-                .await
-                .unwrap();
-            let mut seen = Vec::new();
-            while !seen.windows(5).any(|w| w == b"dlv_1") && seen.len() < 150 {
-                if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
-                    return;
-                }
-            }
-            if stream.write_all(frames).await.is_err() {
-                return;
-            }
-            let mut rest = [0; 1024];
-            while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
-        }
-    })
-    .await
-}
-
-#[test]
-fn resets_and_goaway_have_their_reasons() {
-    run(async {
-        let cases: [(&str, &'static [u8], &str); 5] = [
-            // RST_STREAM(1, REFUSED_STREAM), (1, CANCEL)
-            ("refused", &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7], "reset"),
-            ("cancel", &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8], "reset"),
-            // GOAWAY(last 0, NO_ERROR), (last 0, ENHANCE_YOUR_CALM)
-            (
-                "goaway",
-                &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-                "closed",
-            ),
-            (
-                "calm",
-                &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11],
-                "closed",
-            ),
-            // DATA on a stream that was never opened
-            ("nonsense", &[0, 0, 1, 0, 0, 0, 0, 0, 9, 0], "protocol"),
-        ];
-        for (name, frames, expected) in cases {
-            let identity = identity(NAME, &[b"h2"]);
-            let receiver = raw_http2(&identity, frames).await;
-            let sender = sender(open_config(), &identity.ca);
-            let destination = secure(&sender, receiver.address);
-            let report = post_within(&sender, &destination, 3_000).await;
-            assert_eq!(reason(&report), expected, "{name}: {report:?}");
-            assert!(report.started, "{name}");
-            assert_eq!(receiver.accepted(), 1, "{name}");
-        }
-    });
-}
-
 #[test]
 fn handshakes_that_fail() {
     run(async {
