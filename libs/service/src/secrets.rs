@@ -69,12 +69,25 @@ impl SecretsSection {
                 "is so short that other variables begin with it, too",
             );
         }
+        let kek_file = keys.opt_string(&KEK_FILE);
+        // Its path stands in logs and errors.
+        if kek_file.as_deref().is_some_and(is_content) {
+            keys.problem(
+                &KEK_FILE,
+                "holds what stands in a key file; write that to a file and give its path",
+            );
+        }
         Self {
-            kek_file: keys.opt_string(&KEK_FILE).map(PathBuf::from),
+            kek_file: kek_file.map(PathBuf::from),
             directory: keys.opt_string(&DIRECTORY).map(PathBuf::from),
             env_prefix,
         }
     }
+}
+
+/// Whether this is a key file itself, as `$(cat kek)` gives it, and no path.
+fn is_content(text: &str) -> bool {
+    text.contains('\n') || text.contains(": ")
 }
 
 #[cfg(test)]
@@ -94,6 +107,20 @@ mod tests {
         assert_eq!(section.kek_file, Some(PathBuf::from("/run/keys/kek")));
         assert_eq!(section.directory, None);
         assert_eq!(section.env_prefix, "HOOKLANE_SECRET_");
+    }
+
+    #[test]
+    fn keys_in_place_of_their_file_are_refused_and_not_shown() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        for text in [
+            format!("writing: k1\nk1: {key}\n"),
+            format!("k1: {key}"),
+            format!("writing:k1\nk1:{key}"),
+        ] {
+            let error = read(&[("HOOKLANE__SECRETS__KEK_FILE", &text)]).unwrap_err();
+            assert!(error.contains("give its path"), "{error}");
+            assert!(!error.contains(key), "{error}");
+        }
     }
 
     #[test]
