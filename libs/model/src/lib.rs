@@ -22,3 +22,4 @@ pub mod time;
 pub mod topic;
 pub mod tracker;
 pub mod url_rule;
+pub mod yaml;

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::fields::{Fields, Findings, Problem};
 use crate::id::{EndpointUid, SourceUid, SubscriptionUid};
+use crate::yaml::without_values;
 
 /// The one version of manifests.
 const API_VERSION: &str = "hooklane/v1";
@@ -256,7 +257,7 @@ pub fn parse_yaml(text: &str) -> Result<Vec<Document>, ParseError> {
             Err(error) => {
                 problems.push(Problem {
                     path: at,
-                    reason: format!("not YAML: {error}"),
+                    reason: format!("not YAML: {}", without_values(&error)),
                 });
                 // The reader cannot find the next document behind a syntax error.
                 break;

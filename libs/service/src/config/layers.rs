@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hooklane_model::yaml::without_values;
 use serde_norway::{Mapping, Value};
 
 use super::error::{ConfigError, Origin};
@@ -62,7 +63,8 @@ impl Layers {
         let parsed = std::fs::read_to_string(file)
             .map_err(|error| format!("cannot be read: {error}"))
             .and_then(|text| {
-                serde_norway::from_str::<Value>(&text).map_err(|e| format!("is not YAML: {e}"))
+                serde_norway::from_str::<Value>(&text)
+                    .map_err(|e| format!("is not YAML: {}", without_values(&e)))
             });
         let reason = match parsed {
             Ok(Value::Mapping(mapping)) => return self.walk("", &mapping, file),

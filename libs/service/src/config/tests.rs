@@ -367,11 +367,16 @@ fn a_file_that_is_not_there_or_not_yaml_is_one_error() {
         errors,
         "/nowhere/hooklane.yaml: cannot be read: No such file or directory (os error 2)"
     );
-    for text in ["a: [", "log: {level: info}\nlog: {level: warn}\n"] {
+    for text in [
+        "a: [",
+        "log: {level: info}\nlog: {level: warn}\n",
+        "demo: {token: !!int hunter2}",
+    ] {
         let file = yaml(text);
         let errors = read(Keys::load(SECTIONS, Some(file.path()), env(&[]))).unwrap_err();
         assert_eq!(errors.0.len(), 1, "{errors}");
         assert!(errors.0[0].reason.starts_with("is not YAML: "), "{errors}");
+        assert!(!errors.to_string().contains("hunter2"), "{errors}");
     }
 }
 

@@ -232,3 +232,12 @@ fn a_breaker_has_defaults_and_an_end() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(read(", breaker: off").is_err());
 }
+
+#[test]
+fn a_value_that_its_tag_does_not_fit_is_not_shown() {
+    let text = "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {tenant: a, name: e}\n\
+                spec: {url: 'https://e.example/', auth: {bearer: {value: !!int hunter2}}}\n";
+    let error = parse_yaml(text).unwrap_err().to_string();
+    assert!(error.contains("spec.auth.bearer.value: is not"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
