@@ -355,7 +355,8 @@ impl Catalog {
     }
 
     /// Everything there is, as changes from nothing: sources and endpoints
-    /// before subscriptions, statuses last.
+    /// before the subscriptions that refer to them, then what is known about
+    /// endpoints.
     #[must_use]
     pub fn all(&self) -> Vec<Change> {
         let mut entries: Vec<&Entry> = self.by_name.values().collect();
