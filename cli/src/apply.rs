@@ -7,12 +7,15 @@ use hooklane_kafka::scan::end_offsets;
 use hooklane_model::catalog::Catalog;
 use hooklane_model::id::new_uid;
 use hooklane_model::plan::{self, Given, Plan, PlanError, PlannedChange, StartOffsets, spoken};
-use hooklane_model::resource::{Document, Kind, Manifest, ResourceKey, SigningScheme};
+use hooklane_model::resource::{
+    Document, Endpoint, Kind, Manifest, ResourceKey, SigningScheme, spec_path,
+};
 use hooklane_model::secret::Secret;
 use hooklane_model::time::Clock;
 use hooklane_model::url_rule::is_internal_name;
 use hooklane_secrets::Sealer;
 use hooklane_sender::EgressPolicy;
+use hooklane_service::secrets::check_name;
 use serde_json::json;
 use url::Url;
 
@@ -111,23 +114,9 @@ pub(crate) fn first_plan<'a>(
         let Manifest::Endpoint(endpoint) = &document.manifest else {
             continue;
         };
-        let name = spoken(&document.manifest.key());
-        if let Some(reason) = not_called(&cluster.egress, &endpoint.spec.url) {
-            io.say(&format!(
-                "warning: {name}: dispatchers will not call it as this egress policy stands: \
-                 {reason}"
-            ));
-        }
-        if endpoint.spec.auth.is_some() && endpoint.spec.url.scheme() == "http" {
-            io.say(&format!(
-                "warning: {name}: spec.auth: is sent in clear, because the URL is http://"
-            ));
-        }
-        if endpoint.spec.signing.scheme == SigningScheme::Twilio {
-            io.say(&format!(
-                "warning: {name}: spec.signing.scheme: twilio is HMAC-SHA1 without a time; use \
-                 standard unless the receiver knows nothing else"
-            ));
+        for doubt in doubts(endpoint, &cluster.egress) {
+            let name = spoken(&document.manifest.key());
+            io.say(&format!("warning: {name}: {doubt}"));
         }
     }
     let mut planner = Planner {
@@ -146,6 +135,34 @@ pub(crate) fn first_plan<'a>(
         ));
     }
     Ok((planner, plan))
+}
+
+/// What can be declared and is likely to be regretted.
+fn doubts(endpoint: &Endpoint, egress: &EgressPolicy) -> Vec<String> {
+    let spec = &endpoint.spec;
+    let mut doubts = Vec::new();
+    if let Some(reason) = not_called(egress, &spec.url) {
+        doubts.push(format!(
+            "dispatchers will not call it as this egress policy stands: {reason}"
+        ));
+    }
+    if spec.auth.is_some() && spec.url.scheme() == "http" {
+        doubts.push("spec.auth: is sent in clear, because the URL is http://".to_owned());
+    }
+    if spec.signing.scheme == SigningScheme::Twilio {
+        doubts.push(
+            "spec.signing.scheme: twilio is HMAC-SHA1 without a time; use standard unless the \
+             receiver knows nothing else"
+                .to_owned(),
+        );
+    }
+    for (pointer, secret) in spec.secrets() {
+        if let Err(reason) = check_name(&endpoint.meta.tenant, secret) {
+            let place = spec_path(&pointer);
+            doubts.push(format!("{place}: dispatchers will not read it: {reason}"));
+        }
+    }
+    doubts
 }
 
 /// Why the deployment's egress policy, as far as it is known here, keeps
@@ -228,7 +245,37 @@ pub(crate) fn show(plan: &Plan, dry_run: bool, io: &mut Io<'_>) -> Result<(), Cl
 
 #[cfg(test)]
 mod tests {
+    use hooklane_model::resource::parse_yaml;
+
     use super::*;
+
+    #[test]
+    fn names_that_nothing_is_mounted_by_are_said_early() {
+        let said = |tenant: &str, from: &str| {
+            let text = format!(
+                "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: {tenant}, name: e}}\n\
+                 spec: {{url: 'https://erp.example/', auth: {{bearer: {{valueFrom: {{{from}}}}}}}}}"
+            );
+            match &parse_yaml(&text).unwrap()[0].manifest {
+                Manifest::Endpoint(endpoint) => doubts(endpoint, &EgressPolicy::default()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(said("acme", "file: erp/token"), Vec::<String>::new());
+        assert_eq!(said("acme", "env: TOKEN"), Vec::<String>::new());
+        for (tenant, from) in [
+            ("acme", "file: /run/token"),
+            ("acme", "file: ../other/token"),
+            ("acme", "env: token"),
+            ("acme.eu", "env: TOKEN"),
+        ] {
+            let said = said(tenant, from).concat();
+            assert!(
+                said.starts_with("spec.auth.bearer: dispatchers will not read it: "),
+                "{from}: {said}"
+            );
+        }
+    }
 
     #[test]
     fn what_a_dispatcher_would_not_call_is_said_early() {

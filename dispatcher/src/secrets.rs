@@ -3,8 +3,8 @@
 //! One for the process. Secrets are opened when an endpoint's first request
 //! is made and not before, so that a dispatcher holds those it uses. What
 //! cannot be had is our failure: the endpoint waits, and the log says which
-//! key or file is missing. Files are read again by a thread of their own, so
-//! that a slow volume never keeps a worker.
+//! key or file is missing. Files that are in use are looked at by a thread of
+//! their own; the first read is the worker's, and as fast as the volume.
 
 mod watch;
 

@@ -16,8 +16,9 @@ pub use endpoint::{
     PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
     check_credential,
 };
-pub(crate) use manifest::spec_path;
-pub use manifest::{Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml};
+pub use manifest::{
+    Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml, spec_path,
+};
 pub use metadata::{Metadata, ResourceKey, SHARED_TENANT};
 pub use source::{Format, KeyRule, Source, SourceSpec, StartFrom, TenantRule, ValueRule};
 pub use subscription::{Binding, Subscription, SubscriptionSpec};

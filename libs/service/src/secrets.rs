@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::config::{KeySpec, Keys, Kind, Section};
 
 pub use key_file::{KeyFile, KeyFileError};
-pub use mounted::{MountError, MountedSecrets};
+pub use mounted::{MountError, MountedSecrets, check_name};
 
 const KEK_FILE: KeySpec = KeySpec::optional(
     "secrets.kek_file",

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use self::secrets::refuse_clear;
-pub(crate) use self::secrets::spec_path;
+pub use self::secrets::spec_path;
 use super::{
     Binding, Endpoint, EndpointSpec, Metadata, ResourceKey, Source, SourceSpec, Subscription,
     SubscriptionSpec,

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use hooklane_model::secret::Secret;
+use hooklane_model::secret::{Secret, SecretRef};
 use thiserror::Error;
 
 use super::SecretsSection;
@@ -81,20 +81,7 @@ impl MountedSecrets {
     /// # Errors
     /// When the name is no such name, or nothing is there.
     pub fn variable(&self, tenant: &str, name: &str) -> Result<Secret, MountError> {
-        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        if name.is_empty() || name.starts_with('_') || !name.bytes().all(plain) {
-            return Err(MountError::Name(
-                "the name of a variable is of A-Z, 0-9 and `_`, not beginning with `_`; prefix and \
-                 tenant are put before it",
-            ));
-        }
-        // `-` becomes `_`. Names with other signs, or with two of them in a
-        // row, could become another tenant's.
-        if tenant.contains(['_', '.']) || tenant.contains("--") {
-            return Err(MountError::Name(
-                "this tenant's name cannot stand in a variable's; use a file",
-            ));
-        }
+        check_variable(tenant, name)?;
         let tenant = tenant.to_ascii_uppercase().replace('-', "_");
         let full = format!("{}{tenant}__{name}", self.prefix);
         match self.variables.get(&full) {
@@ -110,15 +97,9 @@ impl MountedSecrets {
     /// When the name is no such name, or there is nothing to be read.
     pub fn file(&self, tenant: &str, name: &str) -> Result<Secret, MountError> {
         let directory = self.directory.as_ref().ok_or(MountError::NoDirectory)?;
-        let relative = Path::new(name);
-        let inner = |part: Component<'_>| matches!(part, Component::Normal(_));
-        if name.is_empty() || name.contains('\0') || !relative.components().all(inner) {
-            return Err(MountError::Name(
-                "the name of a file is relative to the tenant's directory, without `..`",
-            ));
-        }
+        check_file(name)?;
         let home = directory.join(tenant);
-        let path = home.join(relative);
+        let path = home.join(name);
         let failed = |source| MountError::Read {
             path: path.clone(),
             source,
@@ -150,6 +131,47 @@ impl MountedSecrets {
         }
         Ok(Secret::new(bytes))
     }
+}
+
+/// Whether `valueFrom` of a tenant's manifest can name anything, wherever it is
+/// deployed; other forms of secrets always can.
+///
+/// # Errors
+/// Why not: always [`MountError::Name`].
+pub fn check_name(tenant: &str, secret: &SecretRef) -> Result<(), MountError> {
+    match secret {
+        SecretRef::Env(name) => check_variable(tenant, name),
+        SecretRef::File(name) => check_file(name),
+        SecretRef::Inline(_) | SecretRef::Sealed(_) => Ok(()),
+    }
+}
+
+fn check_variable(tenant: &str, name: &str) -> Result<(), MountError> {
+    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    if name.is_empty() || name.starts_with('_') || !name.bytes().all(plain) {
+        return Err(MountError::Name(
+            "the name of a variable is of A-Z, 0-9 and `_`, not beginning with `_`; prefix and \
+             tenant are put before it",
+        ));
+    }
+    // `-` becomes `_`. Names with other signs, or with two of them in a row,
+    // could become another tenant's.
+    if tenant.contains(['_', '.']) || tenant.contains("--") {
+        return Err(MountError::Name(
+            "this tenant's name cannot stand in a variable's; use a file",
+        ));
+    }
+    Ok(())
+}
+
+fn check_file(name: &str) -> Result<(), MountError> {
+    let inner = |part: Component<'_>| matches!(part, Component::Normal(_));
+    if name.is_empty() || name.contains('\0') || !Path::new(name).components().all(inner) {
+        return Err(MountError::Name(
+            "the name of a file is relative to the tenant's directory, without `..`",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -94,7 +94,8 @@ pub(super) fn refuse_clear(document: Option<&Document>, findings: &mut Findings)
 }
 
 /// A JSON pointer into the spec as people read paths: `spec.signing.secrets[0]`.
-pub(crate) fn spec_path(pointer: &str) -> String {
+#[must_use]
+pub fn spec_path(pointer: &str) -> String {
     let mut path = "spec".to_owned();
     for part in pointer.split('/').skip(1) {
         if part.bytes().all(|b| b.is_ascii_digit()) {
