@@ -92,7 +92,7 @@ pub enum CliError {
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// The key file could not be created.
-    #[error("key file {} cannot be created", path.display())]
+    #[error("key file {} cannot be created; one that is there is never written over", path.display())]
     KeyOut {
         /// Which.
         path: std::path::PathBuf,

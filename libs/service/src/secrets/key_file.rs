@@ -20,7 +20,7 @@ const BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug, Error)]
 pub enum KeyFileError {
     /// The file is not there, or not for this process.
-    #[error("key file {path} cannot be read")]
+    #[error("key file {path} (secrets.kek_file) cannot be read")]
     Read {
         /// Which file.
         path: PathBuf,

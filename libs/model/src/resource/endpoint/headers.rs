@@ -91,7 +91,7 @@ pub(super) fn check_value(value: &str) -> Result<(), &'static str> {
 }
 
 /// Headers that frame the message, route it, or are set by Hooklane.
-const DENIED: [&str; 34] = [
+const DENIED: [&str; 33] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -124,7 +124,6 @@ const DENIED: [&str; 34] = [
     "x-original-url",
     "x-real-ip",
     "x-rewrite-url",
-    "authorization",
     "www-authenticate",
 ];
 
@@ -153,6 +152,9 @@ pub(super) fn header_name(text: &str) -> Result<String, &'static str> {
         return Err("must be 1 to 128 letters, digits and `-_.!#$%&'*+^|~`");
     }
     let name = text.to_ascii_lowercase();
+    if name == "authorization" {
+        return Err("carries credentials: give them as `auth`, which keeps them secret");
+    }
     let denied = DENIED.contains(&name.as_str())
         || DENIED_PREFIXES
             .iter()
