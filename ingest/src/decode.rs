@@ -25,6 +25,7 @@ mod structured;
 use hooklane_kafka::record::Record;
 use hooklane_model::envelope::EventHead;
 use hooklane_model::filter::{Data, Document};
+use hooklane_model::media_type::{CLOUDEVENT, JSON, essence, is_json};
 use hooklane_model::resource::{Format, SourceSpec, ValueRule};
 use rules::{key_of, tenant_of, traceparent_of, value_of};
 use thiserror::Error;
@@ -33,7 +34,6 @@ use thiserror::Error;
 /// what internal topics allow beyond the source's records (128 KiB).
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 const CE_PREFIX: &str = "ce_";
-const JSON: &str = "application/json";
 
 /// Why a record is no event that its source's rules can read.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -128,10 +128,10 @@ fn read(record: &Record, format: Format) -> Result<Event<'_>, Unreadable> {
     let content_type = content_type_of(record)?;
     let value = record.value.as_deref();
     if matches!(format, Format::Auto | Format::CloudEvents) {
-        let media_type = content_type.as_deref().map(media_type);
+        let media_type = content_type.as_deref().map(essence);
         if let Some(found) = media_type.filter(|t| t.starts_with("application/cloudevents")) {
-            if found != "application/cloudevents+json" {
-                return Err(Unreadable::Encoding(found));
+            if found != CLOUDEVENT {
+                return Err(Unreadable::Encoding(found.into_owned()));
             }
             let value = value.ok_or(Unreadable::NoValue)?;
             let head = EventHead {
@@ -237,17 +237,6 @@ fn content_type_of(record: &Record) -> Result<Option<String>, Unreadable> {
     };
     let text = text_of(name, value)?.trim();
     Ok((!text.is_empty()).then(|| text.to_owned()))
-}
-
-/// Without parameters, in lower case.
-fn media_type(content_type: &str) -> String {
-    let end = content_type.find(';').unwrap_or(content_type.len());
-    content_type[..end].trim().to_ascii_lowercase()
-}
-
-fn is_json(content_type: &str) -> bool {
-    let media_type = media_type(content_type);
-    media_type == JSON || media_type == "text/json" || media_type.ends_with("+json")
 }
 
 fn begins_like_json(value: &[u8]) -> bool {

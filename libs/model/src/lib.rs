@@ -14,6 +14,7 @@ pub mod label;
 pub mod ladder;
 pub mod lane;
 pub mod matching;
+pub mod media_type;
 pub mod plan;
 pub mod record;
 pub mod resource;

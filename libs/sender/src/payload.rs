@@ -11,14 +11,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hooklane_model::envelope::EventHead;
+use hooklane_model::media_type::{CLOUDEVENT, JSON, essence, is_json};
 use hooklane_model::resource::PayloadFormat;
 use hooklane_model::time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-const JSON: &str = "application/json";
-const STRUCTURED: &str = "application/cloudevents+json";
 /// CloudEvents must have a type; this one says that the event had none.
 const UNTYPED: &str = "hooklane.untyped";
 
@@ -120,7 +119,7 @@ impl<'a> Data<'a> {
 /// What a structured CloudEvent wraps; `None` for any other event.
 fn unwrap<'a>(event: &Event<'a>) -> Option<Wrapped<'a>> {
     let content_type = event.head.content_type.as_deref()?;
-    if media_type(content_type) != STRUCTURED {
+    if essence(content_type) != CLOUDEVENT {
         return None;
     }
     serde_json::from_slice(event.payload).ok()
@@ -266,17 +265,6 @@ fn push_data(text: &mut String, data: &Data<'_>) {
         }
         Data::None => {}
     }
-}
-
-/// Without parameters, in lower case.
-fn media_type(content_type: &str) -> String {
-    let end = content_type.find(';').unwrap_or(content_type.len());
-    content_type[..end].trim().to_ascii_lowercase()
-}
-
-fn is_json(content_type: &str) -> bool {
-    let media_type = media_type(content_type);
-    media_type == JSON || media_type == "text/json" || media_type.ends_with("+json")
 }
 
 /// A header value as CloudEvents' HTTP binding writes it: spaces, quotes,
