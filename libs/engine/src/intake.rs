@@ -286,24 +286,27 @@ impl Core {
         out: &mut Vec<Action>,
     ) {
         self.stamp = stamp;
+        // Whose queue may have to go elsewhere: only all changes together say
+        // where, since one that disables may be followed by one that resumes.
+        let mut replaced = Vec::new();
         for change in changes {
             match change {
                 Change::Endpoint(endpoint) => {
                     self.endpoint_changed(endpoint);
                     if endpoint.spec.paused {
-                        self.replace_queue(now, endpoint.uid(), out);
+                        replaced.push(endpoint.uid());
                     }
                 }
                 Change::EndpointGone(uid) => {
                     self.know(*uid, Known::Deleted);
                     self.stop_or_let_go(*uid);
-                    self.replace_queue(now, *uid, out);
+                    replaced.push(*uid);
                 }
                 Change::Status(uid, status) => {
                     self.statuses.insert(*uid, status.clone());
                     self.late_credit(now, *uid, out);
                     if self.refresh_disabled(*uid) {
-                        self.replace_queue(now, *uid, out);
+                        replaced.push(*uid);
                     }
                 }
                 Change::StatusGone(uid) => {
@@ -314,6 +317,11 @@ impl Core {
                 Change::Subscription(_) | Change::SubscriptionGone(_) => {}
                 Change::Snapshot(..) => {}
             }
+        }
+        replaced.sort_unstable();
+        replaced.dedup();
+        for uid in replaced {
+            self.replace_queue(now, uid, out);
         }
         self.place_waiting(now, out);
     }

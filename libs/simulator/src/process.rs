@@ -97,8 +97,6 @@ pub(crate) struct Process {
     /// Changes applied.
     pub(crate) applied: usize,
     pub(crate) view: HashMap<EndpointUid, View>,
-    /// Endpoints that were disabled at some point of the last changes.
-    pub(crate) disabled_between: BTreeSet<EndpointUid>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) next_request: u64,
     /// The generation that the answer in hand was asked with.
@@ -132,7 +130,6 @@ impl Process {
             drains: 0,
             applied: 0,
             view: HashMap::new(),
-            disabled_between: BTreeSet::new(),
             requests: BTreeMap::new(),
             next_request: 0,
             answering: None,

@@ -319,14 +319,12 @@ impl<'a> World<'a> {
         let changes = changes.to_vec();
         process.applied = self.catalog.len();
         let stamp = Catalog::stamp(process.applied);
-        process.disabled_between.clear();
         for change in &changes {
-            let uid = uid_of(change);
-            let view = process.view.entry(uid).or_default();
-            view.apply(change);
-            if view.is_disabled() {
-                process.disabled_between.insert(uid);
-            }
+            process
+                .view
+                .entry(uid_of(change))
+                .or_default()
+                .apply(change);
         }
         let mut touched: Vec<EndpointUid> = changes.iter().map(uid_of).collect();
         touched.dedup();

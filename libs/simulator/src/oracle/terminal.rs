@@ -35,9 +35,7 @@ impl Oracle {
                 endpoint.is_none() && (!behind || age > UNKNOWN_MAX_AGE)
             }
             DeadReason::EndpointDeleted => endpoint.is_none(),
-            DeadReason::EndpointDisabled => {
-                view.is_some_and(View::is_disabled) || process.disabled_between.contains(&uid)
-            }
+            DeadReason::EndpointDisabled => view.is_some_and(View::is_disabled),
             DeadReason::Gone => response(410),
             DeadReason::DisabledByReceiver => directed(Directive::Disable),
             DeadReason::Aborted => directed(Directive::Abort),
