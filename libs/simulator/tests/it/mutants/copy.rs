@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The packages that are copied.
 const COPIED: [&str; 2] = ["libs/engine", "libs/simulator"];
@@ -127,32 +129,35 @@ impl Copy {
         if let Some(number) = fault {
             command.env(SWITCH, number.to_string());
         }
-        let mut child = command
-            .args(["--seed", &seed.to_string(), "--steps", &steps.to_string()])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A failure's history is some kilobytes: less than a pipe holds.
-        let give_up = Instant::now() + WORLD_MAX;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > give_up {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return Ran::Failed(format!("world {seed} does not come to its end"));
-            }
-            thread::sleep(Duration::from_millis(2));
+        command.args(["--seed", &seed.to_string(), "--steps", &steps.to_string()]);
+        let (mut said, writer) = io::pipe().unwrap();
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        // Its copies of the writing end: the pipe ends with the process.
+        drop(command);
+        let (all, heard) = mpsc::sync_channel(1);
+        let reader = thread::spawn(move || {
+            let mut text = String::new();
+            let read = said.read_to_string(&mut text).map(|_| text);
+            all.send(read).expect("waited for until this thread ends");
+        });
+        let heard_in_time = heard.recv_timeout(WORLD_MAX);
+        if heard_in_time.is_err() {
+            child.kill().unwrap();
         }
-        let out = child.wait_with_output().unwrap();
-        let said = [out.stdout, out.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
+        let status = child.wait().unwrap();
+        reader.join().unwrap();
+        let Ok(said) = heard_in_time else {
+            return Ran::Failed(format!("world {seed} does not come to its end"));
+        };
+        let said = said.unwrap();
         let rule = said
             .lines()
             .find_map(|line| line.strip_prefix("rule ")?.split_once(" broken"));
         match rule {
             Some((rule, _)) => Ran::Broken(rule.to_owned()),
-            None if out.status.success() => Ran::Clean,
-            None => Ran::Failed(said.into_owned()),
+            None if status.success() => Ran::Clean,
+            None => Ran::Failed(said),
         }
     }
 }
