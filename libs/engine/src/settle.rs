@@ -31,12 +31,12 @@ impl Core {
         let Some(slot) = self.live(work) else { return };
         self.in_flight -= 1;
         let uid = self.deliveries[slot].target.endpoint;
-        let opened = self.ended(now, slot, &result);
-        self.deliveries[slot].last = Some(result.clone());
-        let given_up = self.note_result(now, slot, &result.end, out);
         // A receiver that was asked under an earlier spec speaks of that one:
         // whoever has changed the URL or resumed the endpoint since meant it.
         let current = self.sent_with_current(slot);
+        let opened = self.ended(now, slot, &result, current);
+        self.deliveries[slot].last = Some(result.clone());
+        let given_up = current && self.note_result(now, slot, &result.end, out);
         match verdict(&result.end) {
             _ if given_up => {
                 self.disable(slot, "failing", out);
@@ -83,27 +83,30 @@ impl Core {
         }
     }
 
-    /// Lets its endpoint know that a request has ended. Returns whether its
-    /// breaker has opened by this.
-    fn ended(&mut self, now: Now, slot: usize, result: &AttemptResult) -> bool {
+    /// Lets its endpoint know that a request has ended, and what that says of
+    /// its `current` spec. Returns whether its breaker has opened by this.
+    fn ended(&mut self, now: Now, slot: usize, result: &AttemptResult, current: bool) -> bool {
         let delivery = &mut self.deliveries[slot];
         let Some(key) = self.by_uid.get(&delivery.target.endpoint).copied() else {
             return false;
         };
         let endpoint = &mut self.endpoints[key];
+        let sign = sign(&result.end);
         endpoint.in_flight -= 1;
         self.ready.ended(endpoint.tenant, 1);
         if let Some(pass) = delivery.pass.take() {
-            let called = sign(&result.end) != Sign::Nothing;
-            endpoint.gate.ended(&pass, called);
+            endpoint.gate.ended(&pass, sign != Sign::Nothing);
         }
         endpoint.observe_latency(result.elapsed);
         let was_closed = endpoint.breaker.is_closed();
         let slots = endpoint.slots(&self.limits);
-        let says = (sign(&result.end), delivery.probe);
-        if delivery.target.attempt > 1 && says.0 != Sign::Failed {
+        // An edit has made the breaker anew, and none of the probes before it
+        // is its own.
+        let says = if current { sign } else { Sign::Nothing };
+        if delivery.target.attempt > 1 && says != Sign::Failed {
             endpoint.retries.did_well(slots);
         }
+        let says = (says, delivery.probe && current);
         let opened = endpoint.breaker.ended(now.mono, says, slots, &mut self.rng);
         let closed = endpoint.breaker.is_closed();
         if closed != was_closed {

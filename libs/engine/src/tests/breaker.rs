@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hooklane_model::catalog::Change;
 use hooklane_model::envelope::Target;
 use serde_json::json;
 
@@ -151,4 +152,34 @@ fn what_is_parked_expires_when_it_comes_back() {
     drive.run_until(2 * HOUR, &mut failing);
     assert_eq!(drive.dead, vec![DeadReason::Expired; 50]);
     assert_eq!(drive.bench.watermark(), drive.bench.offset);
+}
+
+/// Goal: whoever gives an endpoint another URL has it judged by what that one
+/// answers. Method: twenty requests to the old one fail after the edit, and
+/// one succeeds after the new one has failed.
+#[test]
+fn late_answers_of_an_earlier_spec_say_nothing_of_the_new_one() {
+    let mut spec = spec();
+    spec["maxConcurrency"] = json!(30);
+    let mut bench = Bench::new(spec.clone());
+    let targets = |ids: std::ops::Range<u128>| ids.map(|id| target(id, 1)).collect();
+    let old = sends(&bench.read(0, targets(0..21)));
+    assert_eq!(old.len(), 21);
+    bench.configure(1, vec![Change::Endpoint(endpoint(1, 2, spec))]);
+    for work in &old[..20] {
+        let actions = bench.finish(2, *work, status(500));
+        let entry = actions.iter().find_map(|action| match action {
+            Action::Attempted(entry) => Some(entry.outcome),
+            _ => None,
+        });
+        assert_eq!(entry, Some(Outcome::Retry));
+    }
+    assert_eq!(bench.core.gauges().breakers_open, 0);
+    assert_eq!(bench.view(2).failing_since, None);
+    let new = sends(&bench.read(3, targets(30..31)));
+    bench.finish(4, new[0], status(500));
+    let since = Some(at(4).wall);
+    assert_eq!(bench.view(4).failing_since, since);
+    bench.finish(5, old[20], status(200));
+    assert_eq!(bench.view(5).failing_since, since);
 }

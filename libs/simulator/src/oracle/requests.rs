@@ -233,7 +233,7 @@ impl Oracle {
             .map(|endpoint| endpoint.spec.retry.clone());
         if inert {
             self.breaker_hears_late(process.who, uid, &result.end);
-        } else {
+        } else if !outdated {
             let heard = (&result.end, now.mono);
             self.breaker_hears(process, (request, number), heard);
         }
