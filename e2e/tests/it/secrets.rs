@@ -12,7 +12,7 @@ use hooklane_test_support::{Answer, Request, Script, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Kind, Pipeline, Service, subscription};
-use documented::{Received, key_pair};
+use documented::{Received, java, key_pair};
 use traces::Canary;
 use verify::signed_with;
 
@@ -397,7 +397,7 @@ fn a_rotation_signs_with_both_until_the_overlap_ends() {
 /// Goal: a receiver that does what docs/verifying.md says accepts what is
 /// sent, and nothing else.
 /// Method: an endpoint with a shared secret and a key pair; the page's own
-/// code in Python and its OpenSSL commands judge the request.
+/// code in Python and Java and its OpenSSL commands judge the request.
 #[test]
 fn receivers_verify_as_documented() {
     let vault = Vault::new("documented");
@@ -431,6 +431,13 @@ fn receivers_verify_as_documented() {
     let changed = Received::new(&request, &body);
     assert!(!changed.python(&shared, year) && !changed.openssl(by_pair, &private));
     assert_ne!(changed.shell(&shared), by_secret);
+    let judged = java([
+        (&received, &shared, year),
+        (&received, &other, year),
+        (&received, &shared, "-1"),
+        (&changed, &shared, year),
+    ]);
+    assert_eq!(judged, [true, false, false, false]);
     for service in services {
         service.stop();
     }

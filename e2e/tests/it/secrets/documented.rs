@@ -18,6 +18,24 @@ tolerance = int(sys.argv[2])
 print(verify(sys.argv[1], headers, read("body"), tolerance))
 "#;
 
+/// Judges as many requests as there are arguments for: secret, tolerance, folder.
+const JAVA_MAIN: &str = r#"
+final class Main {
+    public static void main(String[] args) throws Exception {
+        for (int i = 0; i < args.length; i += 3) {
+            var folder = java.nio.file.Path.of(args[i + 2]);
+            var headers = new java.util.HashMap<String, String>();
+            for (String line : java.nio.file.Files.readAllLines(folder.resolve("headers"))) {
+                String[] parts = line.split(": ", 2);
+                headers.put(parts[0], parts[1]);
+            }
+            byte[] body = java.nio.file.Files.readAllBytes(folder.resolve("body"));
+            System.out.println(Webhooks.verify(args[i], headers, body, Long.parseLong(args[i + 1])));
+        }
+    }
+}
+"#;
+
 /// The code block of a language on the page, the first is 0.
 fn block(language: &str, number: usize) -> &'static str {
     let begin = format!("```{language}\n");
@@ -93,6 +111,28 @@ impl Received {
             other => panic!("{other}"),
         }
     }
+}
+
+/// What the Java of the page says of each request, with a secret and a
+/// tolerance in seconds; one start of Java for all.
+pub(super) fn java<const N: usize>(asked: [(&Received, &str, &str); N]) -> [bool; N] {
+    let (imports, class) = block("java", 0).split_once("\n\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("Main.java");
+    fs::write(&file, format!("{imports}\n{JAVA_MAIN}\n{class}")).unwrap();
+    let mut command = Command::new("java");
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.arg(file);
+    for (request, secret, tolerance) in asked {
+        command.args([secret, tolerance]).arg(request.path());
+    }
+    let ran = command.output().unwrap();
+    let err = String::from_utf8_lossy(&ran.stderr);
+    // A JRE alone has no compiler, and says so here.
+    assert!(ran.status.success(), "a JDK is needed: {err}");
+    let out = String::from_utf8(ran.stdout).unwrap();
+    let said: Vec<bool> = out.lines().map(|line| line.parse().unwrap()).collect();
+    said.try_into().unwrap()
 }
 
 fn yes(out: &str) -> bool {
