@@ -218,6 +218,7 @@ impl Worker {
                     }
                     false
                 }
+                Change::Consent(uid, _) | Change::Unverified(uid, _) => of(*uid),
                 Change::Source(_) | Change::SourceGone(_) => false,
                 Change::Subscription(_) | Change::SubscriptionGone(_) => false,
             })

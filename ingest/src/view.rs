@@ -74,7 +74,7 @@ impl View {
             Change::StatusGone(uid) => {
                 self.statuses.remove(&uid);
             }
-            Change::Snapshot(..) => {}
+            Change::Snapshot(..) | Change::Consent(..) | Change::Unverified(..) => {}
         }
         false
     }

@@ -315,7 +315,7 @@ impl Core {
                 }
                 Change::Source(_) | Change::SourceGone(_) => {}
                 Change::Subscription(_) | Change::SubscriptionGone(_) => {}
-                Change::Snapshot(..) => {}
+                Change::Snapshot(..) | Change::Consent(..) | Change::Unverified(..) => {}
             }
         }
         replaced.sort_unstable();

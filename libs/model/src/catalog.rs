@@ -7,6 +7,7 @@
 
 mod snapshot;
 mod status;
+mod verification;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use snapshot::Snapshot;
 use status::StatusKey;
 pub use status::{Disabled, EndpointStatus, Health};
+pub use verification::{Consent, Unverified};
 
 use crate::envelope::{ConfigStamp, SCHEMA_VERSION};
 use crate::fields::Problem;
@@ -52,6 +54,13 @@ pub enum Change {
     /// it says is for people; its owner must know that it is there, or nobody
     /// would delete what a former owner wrote.
     Snapshot(EndpointUid, bool),
+    /// The consent of an endpoint's receiver is new or differs; without one
+    /// it is gone. Apart from the status, so that nothing else that is found
+    /// out about the endpoint says anything of it.
+    Consent(EndpointUid, Option<Arc<Consent>>),
+    /// Why there is no consent is new or differs; without one there is nothing
+    /// to say.
+    Unverified(EndpointUid, Option<Arc<Unverified>>),
 }
 
 /// What applying one record came to.
@@ -66,6 +75,13 @@ pub struct Applied {
 }
 
 impl Applied {
+    fn change(change: Change) -> Self {
+        Self {
+            changes: vec![change],
+            ..Self::default()
+        }
+    }
+
     fn problem(key: &[u8], reason: impl Into<String>) -> Self {
         let path = String::from_utf8_lossy(key).into_owned();
         let problems = vec![Problem {
@@ -92,8 +108,19 @@ pub struct Catalog {
     /// What it says is read only where people look at it. Bounded by the
     /// endpoints that have something to say.
     snapshots: HashMap<EndpointUid, Option<Arc<Snapshot>>>,
+    /// Of endpoints that want a consent.
+    consents: HashMap<EndpointUid, Arc<Consent>>,
+    unverified: HashMap<EndpointUid, Arc<Unverified>>,
     stamp: ConfigStamp,
     keep_documents: bool,
+}
+
+/// Keeps what stands in a record, or forgets what stood there.
+fn keep<T>(kept: &mut HashMap<EndpointUid, Arc<T>>, uid: EndpointUid, value: Option<Arc<T>>) {
+    match value {
+        Some(value) => kept.insert(uid, value),
+        None => kept.remove(&uid),
+    };
 }
 
 /// A resource as one text: two strings and a kind take three times the memory.
@@ -264,6 +291,8 @@ impl Catalog {
             Some(StatusKey::Verdict(uid)) => (uid, self.apply_verdict(uid, value)),
             Some(StatusKey::Health(uid)) => (uid, self.apply_health(uid, value)),
             Some(StatusKey::Snapshot(uid)) => return self.apply_snapshot(key, uid, value),
+            Some(StatusKey::Consent(uid)) => return self.apply_consent(key, uid, value),
+            Some(StatusKey::Unverified(uid)) => return self.apply_unverified(key, uid, value),
             Some(StatusKey::Other(uid, part)) => {
                 let note = Problem {
                     path: uid.to_string(),
@@ -316,6 +345,26 @@ impl Catalog {
         });
         self.snapshots.insert(uid, read.map(Arc::new));
         applied
+    }
+
+    fn apply_consent(&mut self, key: &[u8], uid: EndpointUid, value: Option<&[u8]>) -> Applied {
+        let read = value.map(Consent::from_json).transpose();
+        let consent = match read {
+            Ok(read) => read.map(Arc::new),
+            Err(reason) => return Applied::problem(key, reason),
+        };
+        keep(&mut self.consents, uid, consent.clone());
+        Applied::change(Change::Consent(uid, consent))
+    }
+
+    fn apply_unverified(&mut self, key: &[u8], uid: EndpointUid, value: Option<&[u8]>) -> Applied {
+        let read = value.map(Unverified::from_json).transpose();
+        let unverified = match read {
+            Ok(read) => read.map(Arc::new),
+            Err(reason) => return Applied::problem(key, reason),
+        };
+        keep(&mut self.unverified, uid, unverified.clone());
+        Applied::change(Change::Unverified(uid, unverified))
     }
 
     /// The status with a new verdict; `None` when there was nothing to take
@@ -372,10 +421,16 @@ impl Catalog {
             .snapshots
             .keys()
             .map(|uid| Change::Snapshot(*uid, true));
+        let consents = self.consents.iter();
+        let consents = consents.map(|(uid, one)| Change::Consent(*uid, Some(one.clone())));
+        let unverified = self.unverified.iter();
+        let unverified = unverified.map(|(uid, one)| Change::Unverified(*uid, Some(one.clone())));
         deleted
             .chain(set)
             .chain(statuses)
             .chain(snapshots)
+            .chain(consents)
+            .chain(unverified)
             .collect()
     }
 
@@ -396,6 +451,18 @@ impl Catalog {
     #[must_use]
     pub fn status(&self, uid: EndpointUid) -> Option<&Arc<EndpointStatus>> {
         self.statuses.get(&uid)
+    }
+
+    /// The consent of an endpoint's receiver, whatever its spec asks now.
+    #[must_use]
+    pub fn consent(&self, uid: EndpointUid) -> Option<&Arc<Consent>> {
+        self.consents.get(&uid)
+    }
+
+    /// Why an endpoint's receiver had not agreed when it was last asked.
+    #[must_use]
+    pub fn unverified(&self, uid: EndpointUid) -> Option<&Arc<Unverified>> {
+        self.unverified.get(&uid)
     }
 
     /// What its owner saw of an endpoint lately; only in a catalog made

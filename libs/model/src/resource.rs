@@ -12,9 +12,9 @@ mod source;
 mod subscription;
 
 pub use endpoint::{
-    Auth, BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, OnExhausted, Ordering,
+    Auth, BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, Fingerprint, OnExhausted, Ordering,
     PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
-    check_credential,
+    Verification, check_credential,
 };
 pub use manifest::{
     Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml, spec_path,

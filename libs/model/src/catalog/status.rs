@@ -4,7 +4,9 @@
 //! for different reasons: the verdict (`disabled`) under the endpoint's uid,
 //! once, and its health under `<uid>/health`, again and again. Whoever writes
 //! health, a process that lost its lanes long ago included, cannot take a
-//! verdict away. A third, [`super::Snapshot`], is for people only.
+//! verdict away. A third, [`super::Snapshot`], is for people only, and two more
+//! say whether its receiver has agreed to be called: [`super::Consent`] and
+//! [`super::Unverified`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,6 +65,8 @@ pub(super) enum StatusKey<'a> {
     Verdict(EndpointUid),
     Health(EndpointUid),
     Snapshot(EndpointUid),
+    Consent(EndpointUid),
+    Unverified(EndpointUid),
     /// Of a newer release.
     Other(EndpointUid, &'a str),
 }
@@ -78,6 +82,8 @@ impl<'a> StatusKey<'a> {
             None => Self::Verdict(uid),
             Some("health") => Self::Health(uid),
             Some("snapshot") => Self::Snapshot(uid),
+            Some("verification") => Self::Consent(uid),
+            Some("unverified") => Self::Unverified(uid),
             Some(other) => Self::Other(uid, other),
         })
     }

@@ -36,6 +36,10 @@ fn name(change: &Change) -> &'static str {
         Change::SubscriptionGone(_) => "subscription gone",
         Change::Status(..) => "status",
         Change::Snapshot(..) => "snapshot",
+        Change::Consent(_, Some(_)) => "consent",
+        Change::Consent(_, None) => "consent gone",
+        Change::Unverified(_, Some(_)) => "unverified",
+        Change::Unverified(_, None) => "unverified gone",
         Change::StatusGone(_) => "status gone",
     }
 }
@@ -262,4 +266,39 @@ fn the_epoch_is_part_of_the_stamp() {
 #[test]
 fn a_name_takes_32_bytes_of_the_table() {
     assert_eq!(size_of::<(Box<str>, Entry)>(), 32);
+}
+
+/// Goal: nothing but a tombstone of its own takes a consent away. Method: all
+/// other records of the status topic come after it.
+#[test]
+fn only_its_own_tombstone_takes_a_consent_away() {
+    let mut catalog = Catalog::default();
+    let uid = EndpointUid(1);
+    let fingerprint = "000102030405060708090a0b0c0d0e0f";
+    let consent = json!({"fingerprint": fingerprint, "method": "ping"});
+    let failed = json!({
+        "fingerprint": fingerprint, "method": "ping", "reason": "status", "tries": 1,
+    });
+    let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
+    let (key, failed_key) = (Consent::key(uid), Unverified::key(uid));
+    let mut apply = |key: &str, value: Option<&Value>| {
+        let value = value.map(bytes);
+        let applied = catalog.apply_status(key.as_bytes(), value.as_deref());
+        let all = catalog.all();
+        let kept = all.iter().map(name).filter(|name| *name != "status");
+        (names(&applied), kept.collect::<Vec<_>>())
+    };
+    let both = vec!["consent", "unverified"];
+    let one = vec!["consent"];
+    assert_eq!(apply(&key, Some(&consent)), (one.clone(), one.clone()));
+    assert_eq!(
+        apply(&failed_key, Some(&failed)),
+        (vec!["unverified"], both.clone())
+    );
+    let health = json!({"observedGeneration": 1});
+    assert_eq!(apply(&Health::key(uid), Some(&health)).1, both);
+    assert_eq!(apply(&uid.to_string(), None).1, both);
+    assert_eq!(apply(&key, Some(&json!({}))), (vec![], both), "unreadable");
+    assert_eq!(apply(&failed_key, None), (vec!["unverified gone"], one));
+    assert_eq!(apply(&key, None), (vec!["consent gone"], vec![]));
 }

@@ -15,7 +15,37 @@ pub struct RateLimit {
     pub burst: NonZeroU32,
 }
 
-/// The fastest limit the bucket keeps exactly.
+impl RateLimit {
+    /// The limit that keeps to `own`, and to so many requests in any minute:
+    /// what its receiver allows.
+    ///
+    /// `burst` starts at once and one every `period` are at most
+    /// `burst + ceil(minute / period) - 1` within a minute. A receiver's word
+    /// gives no burst, so a second's worth is taken, which costs a sixtieth of
+    /// the rate; an endpoint whose own limit is slower keeps more of its own.
+    #[must_use]
+    pub fn within(own: Option<Self>, per_minute: NonZeroU32) -> Self {
+        // Beyond what the bucket keeps exactly: the cap of every limit.
+        let most = per_minute.get().min(MINUTE_MOST);
+        let second = 1 + most / 60;
+        let burst = own.map_or(second, |own| {
+            let steady = MINUTE.as_nanos().div_ceil(own.period.as_nanos());
+            let steady = u32::try_from(steady).unwrap_or(u32::MAX);
+            let room = most.saturating_sub(steady - 1);
+            own.burst.get().min(room.max(second))
+        });
+        let period = MINUTE.as_nanos().div_ceil(u128::from(most - burst + 1));
+        let period = Duration::from_nanos(u64::try_from(period).unwrap_or(u64::MAX));
+        Self {
+            period: own.map_or(period, |own| own.period.max(period)),
+            burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN),
+        }
+    }
+}
+
+/// The fastest limit the bucket keeps exactly, by the minute.
+const MINUTE_MOST: u32 = 3_000_000;
+/// The same by the second.
 const RATE_MAX: f64 = 50_000.0;
 /// The longest time that an empty bucket may take to fill. Buckets count
 /// nanoseconds in 64 bits; beyond 584 years a level would wrap and the limit
@@ -83,4 +113,54 @@ fn period(rate: f64, per: Duration) -> Duration {
         reason = "bounded above"
     )]
     Duration::from_nanos(nanos as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limit(period: Duration, burst: u32) -> RateLimit {
+        let burst = NonZeroU32::new(burst).unwrap();
+        RateLimit { period, burst }
+    }
+
+    /// Starts within a minute of one who takes all that there is, from a full
+    /// bucket on.
+    fn most_in_a_minute(limit: RateLimit) -> u128 {
+        let later = (1u128..).take_while(|n| limit.period.as_nanos() * n < MINUTE.as_nanos());
+        u128::from(limit.burst.get()) + later.count() as u128
+    }
+
+    #[test]
+    fn what_a_receiver_allows_caps_the_limit() {
+        let within = |own, n| RateLimit::within(own, NonZeroU32::new(n).unwrap());
+        let millis = Duration::from_millis;
+        assert_eq!(within(None, 1), limit(MINUTE, 1));
+        assert_eq!(within(None, 6), limit(millis(10_000), 1));
+        assert_eq!(within(None, 61).burst.get(), 2);
+        // Slower than is allowed: the own limit, with what burst fits.
+        let own = limit(millis(1_000), 5);
+        assert_eq!(within(Some(own), 600), own);
+        assert_eq!(within(Some(own), 62), limit(millis(1_000), 3));
+        // Faster: the receiver's.
+        let own = limit(millis(1), 1_000);
+        assert_eq!(within(Some(own), 60), limit(MINUTE.div_f64(59.0), 2));
+        assert_eq!(within(None, u32::MAX), within(None, MINUTE_MOST));
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_sees_more_than_is_allowed(
+            allowed in 1u32..5_000, own in prop::option::of((1u64..100_000, 1u32..10_000)),
+        ) {
+            let own = own.map(|(millis, burst)| limit(Duration::from_millis(millis), burst));
+            let within = RateLimit::within(own, NonZeroU32::new(allowed).unwrap());
+            prop_assert!(most_in_a_minute(within) <= u128::from(allowed));
+            if let Some(own) = own {
+                prop_assert!(within.period >= own.period && within.burst <= own.burst);
+            }
+        }
+    }
 }
