@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hooklane_model::catalog::{Catalog, Disabled, EndpointStatus, Snapshot};
+use hooklane_model::catalog::{Catalog, Disabled, EndpointStatus, LastFailure, Snapshot};
 use hooklane_model::duration;
 use hooklane_model::resource::Endpoint;
 use hooklane_model::time::UnixMillis;
@@ -112,6 +112,9 @@ impl<'a> Condition<'a> {
             ("Breaker", self.breaker()),
             ("Limit", limit),
         ];
+        if let Some(last) = self.last_failure() {
+            rows.push(("Last failed", self.failure(last)));
+        }
         if let Some(snapshot) = self.snapshot {
             self.forecast(snapshot, &mut rows);
             rows.push(("As of", self.as_of(snapshot)));
@@ -154,7 +157,13 @@ impl<'a> Condition<'a> {
             || "none".to_owned(),
             |until| {
                 let when = self.ahead(until);
-                format!("until {when}: the receiver asked for it (429, or 503 with Retry-After)")
+                let why = match self.last_failure() {
+                    Some(ours) if ours.side.as_deref() == Some("us") => {
+                        "nothing can be sent to it, by no fault of its own"
+                    }
+                    _ => "the receiver asked for it (429, or 503 with Retry-After)",
+                };
+                format!("until {when}: {why}")
             },
         )
     }
@@ -184,6 +193,27 @@ impl<'a> Condition<'a> {
             }
             None => state,
         }
+    }
+
+    fn last_failure(&self) -> Option<&'a LastFailure> {
+        self.snapshot?.last_failure.as_ref()
+    }
+
+    /// Whose side it was on, too: what is ours is nothing for its owner.
+    fn failure(&self, last: &LastFailure) -> String {
+        let what = match (last.status, &last.failure) {
+            (Some(status), _) => format!("answered {status}"),
+            (None, Some(failure)) => failure.clone(),
+            (None, None) => "unknown".to_owned(),
+        };
+        let side = match last.side.as_deref() {
+            Some("us") => " (on our side: see the dispatcher's log)".to_owned(),
+            Some(side) => format!(" (on the {side}'s side)"),
+            None => String::new(),
+        };
+        let at = last.at.unwrap_or_default();
+        let age = output::age(self.now, at);
+        format!("{what}{side}, {age} ago ({})", at.to_rfc3339())
     }
 
     fn forecast(&self, snapshot: &Snapshot, rows: &mut Vec<(&'static str, String)>) {

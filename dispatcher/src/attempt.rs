@@ -1,15 +1,18 @@
 //! One request: what the core ordered, as HTTP, and what came of it.
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hooklane_model::id::EndpointUid;
 use hooklane_model::time::{Clock, UnixMillis};
 use hooklane_sender::{
     AttemptReport, Delivery, DeliveryDirective, Failure, FailureReason, Recipient, RetryAfter,
     Sender,
 };
 use hooklane_service::clock::Monotonic;
+use hooklane_service::logs::RateLimit;
 
 use crate::lease::Lease;
 use crate::recipients::Unusable;
@@ -30,11 +33,25 @@ impl Clocks {
     }
 }
 
+/// How often operators are told the same.
+const SAY_EVERY: Duration = Duration::from_secs(300);
+
 /// What every attempt of a worker shares.
 pub(crate) struct Attempts {
     pub(crate) sender: Sender,
     pub(crate) lease: Lease,
     pub(crate) clocks: Clocks,
+    pub(crate) said: Said,
+}
+
+/// What operators have been told lately of attempts: of an endpoint, or of
+/// this process where there is none.
+pub(crate) struct Said(RefCell<RateLimit<(FailureReason, Option<EndpointUid>)>>);
+
+impl Default for Said {
+    fn default() -> Self {
+        Self(RefCell::new(RateLimit::new(SAY_EVERY)))
+    }
 }
 
 impl Attempts {
@@ -72,7 +89,7 @@ impl Attempts {
         let report = self.sender.attempt(destination, request, may_start).await;
         let elapsed = report.timings.total;
         if let Err(failure) = &report.result {
-            note(failure, order);
+            self.note(failure, order);
         }
         AttemptResult {
             started_at,
@@ -80,6 +97,55 @@ impl Attempts {
             end: end_of(&report, || self.clocks.wall.now()),
         }
     }
+
+    /// The one place that still has the cause: for the operator, never for
+    /// records. Causes carry addresses, but no URL, header or body. What only
+    /// an operator can mend is said now and then at a level that is on.
+    fn note(&self, failure: &Failure, order: &SendOrder) {
+        let reason = failure.reason;
+        let endpoint = order.endpoint.uid();
+        let mut said = self.said.0.borrow_mut();
+        let mut may_say = |about| said.admit((reason, about), Instant::now());
+        if reason.is_outage_of_ours() {
+            if let Some(left_out) = may_say(None) {
+                let cause = causes(failure);
+                tracing::warn!(
+                    reason = reason.as_str(),
+                    left_out,
+                    "no request can be made, by no fault of any endpoint{cause}"
+                );
+            }
+        } else if reason == FailureReason::ForbiddenAddress
+            && let Some(left_out) = may_say(Some(endpoint))
+        {
+            let cause = causes(failure);
+            tracing::info!(
+                endpoint_id = %endpoint,
+                left_out,
+                "the egress policy keeps an endpoint from being called{cause}"
+            );
+        }
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let cause = causes(failure);
+            tracing::debug!(
+                endpoint_id = %endpoint,
+                delivery_id = %order.target.delivery,
+                reason = reason.as_str(),
+                "attempt failed{cause}"
+            );
+        }
+    }
+}
+
+fn causes(failure: &Failure) -> String {
+    let mut cause = String::new();
+    let mut next = failure.source();
+    while let Some(error) = next {
+        cause.push_str(": ");
+        cause.push_str(&error.to_string());
+        next = error.source();
+    }
+    cause
 }
 
 /// An attempt that ended before there was anything to send.
@@ -96,24 +162,6 @@ pub(crate) fn not_made(why: Unusable, now: UnixMillis) -> AttemptResult {
         elapsed: Duration::ZERO,
         end,
     }
-}
-
-/// The one place that still has the cause: for the operator, never for
-/// records. Causes carry addresses, but no URL, header or body.
-fn note(failure: &Failure, order: &SendOrder) {
-    let mut cause = String::new();
-    let mut next = failure.source();
-    while let Some(error) = next {
-        cause.push_str(": ");
-        cause.push_str(&error.to_string());
-        next = error.source();
-    }
-    tracing::debug!(
-        endpoint_id = %order.endpoint.uid(),
-        delivery_id = %order.target.delivery,
-        reason = failure.reason.as_str(),
-        "attempt failed{cause}"
-    );
 }
 
 /// `now` is asked only where an answer names a date.

@@ -49,14 +49,15 @@ pub(crate) fn attempt(entry: &AttemptEntry, into: &mut Vec<u8>) {
 
 /// An attempt's end as tenants may read it.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Ended {
-    status: Option<u16>,
-    failure: Option<&'static str>,
-    side: Option<&'static str>,
+pub(crate) struct Ended {
+    pub(crate) status: Option<u16>,
+    pub(crate) failure: Option<&'static str>,
+    pub(crate) side: Option<&'static str>,
     hides_time: bool,
 }
 
-fn ended(end: &AttemptEnd) -> Ended {
+/// What may be told of an attempt's end.
+pub(crate) fn ended(end: &AttemptEnd) -> Ended {
     let ours = |failure| Ended {
         failure: Some(failure),
         side: Some(Side::Us.as_str()),

@@ -28,7 +28,7 @@ use hooklane_service::secrets::KeyFileError;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::attempt::{Attempts, Clocks};
+use crate::attempt::{Attempts, Clocks, Said};
 use crate::config::{self, Config};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
@@ -266,6 +266,7 @@ fn start_workers(
         let work = move || {
             let sender = Sender::new(sender, tls, Arc::new(resolver));
             let attempts = Attempts {
+                said: Said::default(),
                 sender,
                 lease,
                 clocks,

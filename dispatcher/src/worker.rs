@@ -6,6 +6,7 @@
 //! records. It decides nothing. Nothing on this path is shared with other
 //! workers.
 
+mod failures;
 mod inbox;
 mod log;
 mod look;
@@ -227,6 +228,7 @@ impl Worker {
         for change in &mine {
             if let Change::EndpointGone(uid) = change {
                 self.recipients.forget(*uid);
+                self.snapshots.failures.forget(*uid);
             }
         }
         Arc::new(mine)
@@ -288,6 +290,9 @@ impl Worker {
     fn act(&mut self, now: Now) {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
+            if let Action::Attempted(entry) = &action {
+                self.snapshots.failures.attempted(entry);
+            }
             match action {
                 Action::Send(order) => self.send(now, order),
                 Action::Released {

@@ -193,6 +193,42 @@ fn a_breaker_tells_what_it_waits_for() {
     assert!(shown.starts_with("open, a probe is due: "), "{shown}");
 }
 
+/// Goal: what the last attempt met with is there to read, and what is our own
+/// fault is not called the receiver's wish.
+#[test]
+fn the_last_failure_says_whose_it_is() {
+    let world = applied();
+    let shown = |failure: Value| {
+        let mut snapshot = held();
+        snapshot["lastFailure"] = failure;
+        snapshot["lastFailure"]["at"] = json!("2026-01-02T03:03:05.000Z");
+        tell(&world, "/snapshot", Some(&snapshot));
+        let shown = condition(&world);
+        ["Hold", "Last failed"].map(|name| {
+            let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
+            line[13..].to_owned()
+        })
+    };
+    let until = "until 2026-01-02T04:04:05.000Z (in 60m): ";
+    let asked = format!("{until}the receiver asked for it (429, or 503 with Retry-After)");
+    let at = "60s ago (2026-01-02T03:03:05.000Z)";
+    assert_eq!(
+        shown(json!({"failure": "secret_unavailable", "side": "us"})),
+        [
+            format!("{until}nothing can be sent to it, by no fault of its own"),
+            format!("secret_unavailable (on our side: see the dispatcher's log), {at}")
+        ]
+    );
+    assert_eq!(
+        shown(json!({"status": 429})),
+        [asked.clone(), format!("answered 429, {at}")]
+    );
+    assert_eq!(
+        shown(json!({"failure": "unreachable", "side": "network"})),
+        [asked, format!("unreachable (on the network's side), {at}")]
+    );
+}
+
 /// Goal: what a person or a verdict decided comes before what was seen, and a
 /// snapshot about an older spec says so.
 #[test]

@@ -12,11 +12,13 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use hooklane_engine::{BreakerState, EndpointView, Mono, Now};
-use hooklane_model::catalog::Snapshot;
+use hooklane_model::catalog::{LastFailure, Snapshot};
 use hooklane_model::id::EndpointUid;
 use hooklane_model::label::LabelValue;
 use hooklane_model::lane::{Lane, lane_of};
 use hooklane_model::time::UnixMillis;
+
+use super::failures::LastFailures;
 
 /// How often one endpoint is written while it changes.
 const EACH: Duration = Duration::from_secs(5);
@@ -44,6 +46,7 @@ pub(super) struct Snapshots {
     deletions: VecDeque<EndpointUid>,
     sweep: u64,
     credit: Credit,
+    pub(super) failures: LastFailures,
 }
 
 struct Shown {
@@ -92,6 +95,7 @@ impl Snapshots {
             deletions: VecDeque::new(),
             sweep: 1,
             credit: Credit::default(),
+            failures: LastFailures::default(),
         }
     }
 
@@ -106,6 +110,7 @@ impl Snapshots {
             shown.last = None;
         }
         self.shown.retain(|_, shown| shown.stands);
+        self.failures.let_go(lane, self.lanes);
     }
 
     /// The feed says whether a record stands in the topic. What this worker
@@ -137,7 +142,8 @@ impl Snapshots {
                 continue;
             };
             let uid = view.endpoint.uid();
-            let snapshot = snapshot(view, *claimed_at, now.wall);
+            let failure = self.failures.of(uid, view.endpoint.meta.generation);
+            let snapshot = snapshot(view, (*claimed_at, failure), now.wall);
             let wait = self.shown.get_mut(&uid).map_or(Duration::ZERO, |shown| {
                 shown.told_in = self.sweep;
                 shown.condemned = false;
@@ -257,7 +263,11 @@ fn has_something_to_say(view: &EndpointView) -> bool {
         || view.waiting() >= WAITING
 }
 
-fn snapshot(view: &EndpointView, claimed_at: UnixMillis, now: UnixMillis) -> Snapshot {
+fn snapshot(
+    view: &EndpointView,
+    (claimed_at, last_failure): (UnixMillis, Option<LastFailure>),
+    now: UnixMillis,
+) -> Snapshot {
     Snapshot {
         observed_generation: view.endpoint.meta.generation,
         as_of: Some(now),
@@ -275,17 +285,21 @@ fn snapshot(view: &EndpointView, claimed_at: UnixMillis, now: UnixMillis) -> Sna
         breaker: view.breaker.as_str().to_owned(),
         next_probe: view.next_probe,
         failing_since: view.failing_since,
+        last_failure,
     }
 }
 
 /// Whether two say the same, but for when.
 fn same(before: &Snapshot, after: &Snapshot) -> bool {
-    let as_of = after.as_of;
-    *after
-        == Snapshot {
-            as_of,
-            ..before.clone()
+    let timeless = |snapshot: &Snapshot| {
+        let mut snapshot = snapshot.clone();
+        snapshot.as_of = None;
+        if let Some(failure) = &mut snapshot.last_failure {
+            failure.at = None;
         }
+        snapshot
+    };
+    timeless(before) == timeless(after)
 }
 
 #[cfg(test)]

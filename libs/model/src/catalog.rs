@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use snapshot::Snapshot;
+pub use snapshot::{LastFailure, Snapshot};
 use status::StatusKey;
 pub use status::{Disabled, EndpointStatus, Health};
 pub use verification::{Consent, Unverified};

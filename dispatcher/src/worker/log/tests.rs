@@ -1,78 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use hooklane_engine::{AttemptEnd, AttemptResult, OpenEnvelope, Outcome};
-use hooklane_model::envelope::{
-    Chunk, ConfigStamp, Envelope, EventHead, Origin, SourcePosition, Target,
-};
-use hooklane_model::id::{DeliveryId, SubscriptionUid};
-use hooklane_model::resource::{Endpoint, Manifest, parse_yaml};
-use hooklane_model::time::UnixMillis;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-
-fn endpoint(uid: u128) -> Arc<Endpoint> {
-    let manifest = format!(
-        "{{apiVersion: hooklane/v1, kind: Endpoint, metadata: {{tenant: acme, name: e{uid}}}, \
-         spec: {{url: 'https://r.example/'}}}}"
-    );
-    let document = parse_yaml(&manifest).unwrap().remove(0);
-    let Manifest::Endpoint(mut endpoint) = document.manifest else {
-        panic!("an endpoint");
-    };
-    endpoint.meta.uid = uid;
-    Arc::new(endpoint)
-}
-
-/// The attempt number `n` at an endpoint; its event id is padded to `bytes`.
-fn entry(n: u32, endpoint: &Arc<Endpoint>, terminal: bool, bytes: usize) -> AttemptEntry {
-    let target = Target {
-        delivery: DeliveryId(u128::from(n)),
-        endpoint: endpoint.uid(),
-        subscription: SubscriptionUid(7),
-        attempt: 1,
-        due: UnixMillis(0),
-        delayed_at: UnixMillis(0),
-        spills: 0,
-    };
-    let envelope = Envelope {
-        origin: Origin::Ingest { run: 1 },
-        event: EventHead {
-            id: "x".repeat(bytes),
-            ..EventHead::default()
-        },
-        position: SourcePosition::default(),
-        chunk: Chunk { index: 0, count: 1 },
-        config: ConfigStamp::default(),
-        first_seen: UnixMillis(0),
-        targets: vec![target],
-    };
-    AttemptEntry {
-        work: WorkId { slot: n, seq: n },
-        endpoint: endpoint.clone(),
-        envelope: Rc::new(OpenEnvelope {
-            envelope,
-            payload: Bytes::new(),
-        }),
-        target,
-        result: AttemptResult {
-            started_at: UnixMillis(1_614_265_330_042),
-            elapsed: Duration::from_millis(3),
-            end: AttemptEnd::Response {
-                status: 200,
-                retry_after: None,
-                directive: None,
-            },
-        },
-        outcome: Outcome::Delivered,
-        next_due: None,
-        terminal,
-    }
-}
+use crate::testing::{endpoint, entry};
 
 fn log(partitions: u16) -> AttemptsLog {
     AttemptsLog::new(NonZeroU16::new(partitions).unwrap())

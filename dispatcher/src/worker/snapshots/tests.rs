@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use hooklane_engine::{AttemptEnd, Outcome, Side};
+
 use super::*;
-use crate::testing::view_in;
+use crate::testing::{endpoint, entry, view_in};
 
 const LANES: NonZeroU16 = NonZeroU16::new(4).unwrap();
 
@@ -189,4 +191,58 @@ fn who_owns_a_part_of_the_lanes_writes_that_part() {
         writes += sweep(&mut snapshots, at(second), &views).writes.len();
     }
     assert_eq!(writes, 100 * 50 / 4);
+}
+
+/// Goal: people see what the last attempt met with, in the words for tenants,
+/// until one succeeds, the spec changes or the lane goes; and an endpoint that
+/// fails the same way again and again is not written more often for it.
+#[test]
+fn the_last_failure_is_told_until_it_is_over() {
+    let mut snapshots = claimed();
+    let attempt = |snapshots: &mut Snapshots, n, end, outcome| {
+        let mut made = entry(n, &endpoint(1), false, 1);
+        (made.result.end, made.outcome) = (end, outcome);
+        made.result.started_at = UnixMillis(u64::from(n));
+        snapshots.failures.attempted(&made);
+    };
+    let forbidden = || AttemptEnd::Failed {
+        reason: "forbidden_address",
+        side: Side::Receiver,
+    };
+    let told = |snapshots: &mut Snapshots, second| {
+        let mut pass = sweep(snapshots, at(second), &[view(1, 100)]);
+        let failure = pass.writes.pop()?.1?.last_failure;
+        Some(failure.map(|it| (it.at.unwrap().0, it.failure, it.side, it.status)))
+    };
+    attempt(&mut snapshots, 1, forbidden(), Outcome::Retry);
+    let expected = (1, Some("unreachable".into()), Some("network".into()), None);
+    assert_eq!(told(&mut snapshots, 1), Some(Some(expected)));
+    attempt(&mut snapshots, 2, forbidden(), Outcome::Parked);
+    attempt(
+        &mut snapshots,
+        3,
+        AttemptEnd::NotStarted,
+        Outcome::NotStarted,
+    );
+    assert_eq!(told(&mut snapshots, 7), None, "the same again");
+    let busy = AttemptEnd::Response {
+        status: 503,
+        retry_after: None,
+        directive: None,
+    };
+    attempt(&mut snapshots, 4, busy.clone(), Outcome::Retry);
+    let expected = (4, None, None, Some(503));
+    assert_eq!(told(&mut snapshots, 13), Some(Some(expected)));
+    let fine = AttemptEnd::Response {
+        status: 200,
+        retry_after: None,
+        directive: None,
+    };
+    attempt(&mut snapshots, 5, fine, Outcome::Delivered);
+    assert_eq!(told(&mut snapshots, 19), Some(None));
+    attempt(&mut snapshots, 6, busy, Outcome::Retry);
+    assert!(snapshots.failures.of(EndpointUid(1), 3).is_some());
+    assert_eq!(snapshots.failures.of(EndpointUid(1), 4), None, "edited");
+    snapshots.let_go(lane(1));
+    assert_eq!(snapshots.failures.of(EndpointUid(1), 3), None, "given up");
 }

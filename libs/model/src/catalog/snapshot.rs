@@ -48,7 +48,8 @@ pub struct Snapshot {
     /// everything makes it.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub will_expire_at: Option<UnixMillis>,
-    /// Until when the receiver asked to be left alone.
+    /// Until when nothing is sent to it: the receiver asked for that, or we
+    /// can't; `last_failure` says which.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub held_until: Option<UnixMillis>,
     /// `closed` (requests flow), `open` or `half_open`.
@@ -59,6 +60,28 @@ pub struct Snapshot {
     /// Since when it has done nothing but fail.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<UnixMillis>,
+    /// The last attempt, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure>,
+}
+
+/// An attempt that failed, in the words of the attempts log: what its
+/// endpoint's owner may read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastFailure {
+    /// When it started.
+    #[serde(with = "rfc3339")]
+    pub at: Option<UnixMillis>,
+    /// What the receiver answered, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why there is no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Whose side that is on: `receiver`, `network` or `us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<String>,
 }
 
 impl Snapshot {
@@ -114,6 +137,12 @@ mod tests {
             breaker: "open".to_owned(),
             next_probe: at,
             failing_since: at,
+            last_failure: Some(LastFailure {
+                at,
+                status: Some(503),
+                failure: Some("closed".to_owned()),
+                side: Some("receiver".to_owned()),
+            }),
         }
     }
 
@@ -131,6 +160,8 @@ mod tests {
     fn the_schema_lists_what_is_written() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
         assert_eq!(names(&full().to_json()), names(&schema["properties"]));
+        let failure = &schema["properties"]["lastFailure"]["properties"];
+        assert_eq!(names(&full().to_json()["lastFailure"]), names(failure));
         let least = Snapshot {
             as_of: full().as_of,
             ..Snapshot::default()
