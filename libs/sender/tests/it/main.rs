@@ -15,6 +15,7 @@ mod hostile_http2;
 mod http1;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
+mod namespace;
 mod pool;
 mod proxy;
 mod recipient;
