@@ -155,7 +155,10 @@ pub(crate) fn not_made(why: Unusable, now: UnixMillis) -> AttemptResult {
             reason,
             side: Side::Us,
         },
-        Unusable::Blocked(reason) => AttemptEnd::Blocked { reason },
+        Unusable::Blocked(reason) => AttemptEnd::Blocked {
+            reason,
+            side: Side::Us,
+        },
     };
     AttemptResult {
         started_at: now,
@@ -178,6 +181,7 @@ fn end_of(report: &AttemptReport, now: impl Fn() -> UnixMillis) -> AttemptEnd {
         Err(failure) if failure.reason == FailureReason::NotStarted => AttemptEnd::NotStarted,
         Err(failure) if failure.reason.is_outage_of_ours() => AttemptEnd::Blocked {
             reason: failure.reason.as_str(),
+            side: Side::Us,
         },
         Err(failure) => AttemptEnd::Failed {
             reason: failure.reason.as_str(),

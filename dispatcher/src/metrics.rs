@@ -75,17 +75,12 @@ impl EndClass {
                 500..=599 => Self::Status5xx,
                 _ => Self::StatusOther,
             },
-            AttemptEnd::Failed {
-                side: Side::Receiver,
-                ..
-            } => Self::FailedReceiver,
-            AttemptEnd::Failed {
-                side: Side::Network,
-                ..
-            } => Self::FailedNetwork,
-            AttemptEnd::Failed { side: Side::Us, .. }
-            | AttemptEnd::NotStarted
-            | AttemptEnd::Blocked { .. } => Self::FailedUs,
+            AttemptEnd::Failed { side, .. } | AttemptEnd::Blocked { side, .. } => match side {
+                Side::Receiver => Self::FailedReceiver,
+                Side::Network => Self::FailedNetwork,
+                Side::Us => Self::FailedUs,
+            },
+            AttemptEnd::NotStarted => Self::FailedUs,
         }
     }
 }

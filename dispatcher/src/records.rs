@@ -58,37 +58,34 @@ pub(crate) struct Ended {
 
 /// What may be told of an attempt's end.
 pub(crate) fn ended(end: &AttemptEnd) -> Ended {
-    let ours = |failure| Ended {
-        failure: Some(failure),
-        side: Some(Side::Us.as_str()),
-        ..Ended::default()
-    };
     match end {
         AttemptEnd::Response { status, .. } => Ended {
             status: Some(*status),
             ..Ended::default()
         },
-        AttemptEnd::NotStarted => ours("not_started"),
-        AttemptEnd::Blocked { reason } => {
-            let known = FailureReason::named(reason);
-            ours(known.map_or(reason, |known| known.shown().reason))
-        }
-        AttemptEnd::Failed { reason, side } => match FailureReason::named(reason) {
-            Some(known) => {
-                let shown = known.shown();
-                Ended {
-                    status: None,
-                    failure: Some(shown.reason),
-                    side: Some(shown.side.as_str()),
-                    hides_time: shown.hides_time,
-                }
-            }
-            None => Ended {
-                failure: Some(reason),
-                side: Some(side.as_str()),
-                ..Ended::default()
-            },
+        AttemptEnd::NotStarted => Ended {
+            failure: Some("not_started"),
+            side: Some(Side::Us.as_str()),
+            ..Ended::default()
         },
+        AttemptEnd::Blocked { reason, side } | AttemptEnd::Failed { reason, side } => {
+            match FailureReason::named(reason) {
+                Some(known) => {
+                    let shown = known.shown();
+                    Ended {
+                        status: None,
+                        failure: Some(shown.reason),
+                        side: Some(shown.side.as_str()),
+                        hides_time: shown.hides_time,
+                    }
+                }
+                None => Ended {
+                    failure: Some(reason),
+                    side: Some(side.as_str()),
+                    ..Ended::default()
+                },
+            }
+        }
     }
 }
 
@@ -226,7 +223,10 @@ mod tests {
         ] {
             assert_eq!(failed(reason, side), forbidden, "{reason}");
         }
-        let blocked = ended(&AttemptEnd::Blocked { reason: "proxy" });
+        let blocked = ended(&AttemptEnd::Blocked {
+            reason: "proxy",
+            side: Side::Us,
+        });
         assert_eq!(
             (blocked.failure, blocked.side),
             (Some("internal"), Some("us"))

@@ -39,7 +39,7 @@ impl Failures {
         let reason = match end {
             AttemptEnd::Response { .. } => return,
             AttemptEnd::NotStarted => FailureReason::NotStarted.as_str(),
-            AttemptEnd::Failed { reason, .. } | AttemptEnd::Blocked { reason } => reason,
+            AttemptEnd::Failed { reason, .. } | AttemptEnd::Blocked { reason, .. } => reason,
         };
         let of = |word| self.0.iter().find(|(name, _)| *name == word);
         if let Some((_, counter)) = of(reason).or_else(|| of(OTHER)) {
@@ -68,7 +68,10 @@ mod tests {
             failed("forbidden_address"),
             failed("what nobody has listed"),
             AttemptEnd::NotStarted,
-            AttemptEnd::Blocked { reason: "local" },
+            AttemptEnd::Blocked {
+                reason: "local",
+                side: Side::Us,
+            },
             AttemptEnd::Response {
                 status: 500,
                 retry_after: None,

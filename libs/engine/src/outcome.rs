@@ -39,11 +39,14 @@ pub enum AttemptEnd {
     },
     /// Not a byte was sent: the lease had run out.
     NotStarted,
-    /// No request could be made: something of ours is missing without which
-    /// no delivery to this endpoint can be, such as a key for its secrets.
+    /// No request could be made: something is missing without which no
+    /// delivery to this endpoint can be, such as a key for its secrets, or a
+    /// token that the receiver's side gives out.
     Blocked {
         /// Stable word for records and metrics.
         reason: &'static str,
+        /// Whose fault. Not ours, it counts for the endpoint's health.
+        side: Side,
     },
 }
 

@@ -163,11 +163,12 @@ impl Core {
     ) -> bool {
         let failed = match end {
             AttemptEnd::Response { status, .. } if (200..300).contains(status) => false,
-            AttemptEnd::Response { status: 429, .. }
-            | AttemptEnd::NotStarted
-            | AttemptEnd::Blocked { .. } => return false,
-            AttemptEnd::Failed { side: Side::Us, .. } => return false,
-            AttemptEnd::Response { .. } | AttemptEnd::Failed { .. } => true,
+            AttemptEnd::Response { status: 429, .. } | AttemptEnd::NotStarted => return false,
+            AttemptEnd::Blocked { side: Side::Us, .. }
+            | AttemptEnd::Failed { side: Side::Us, .. } => return false,
+            AttemptEnd::Response { .. }
+            | AttemptEnd::Blocked { .. }
+            | AttemptEnd::Failed { .. } => true,
         };
         let delivery = &self.deliveries[slot];
         let lane = delivery.lane;

@@ -51,6 +51,23 @@ fn one_success_in_between_begins_the_time_anew() {
     assert!(drive.disabled.is_empty(), "23 h since the success");
 }
 
+/// A token server that gives no token is the receiver's to mend; a key that we
+/// lack is ours. Neither spends an attempt.
+#[test]
+fn a_day_without_what_requests_need_disables_where_it_is_not_our_fault() {
+    for (side, verdicts) in [(Side::Receiver, 1), (Side::Network, 1), (Side::Us, 0)] {
+        let mut drive = Drive::new(day());
+        let reason = "blocked";
+        let mut blocked = |_: u64, _: Target| (5, AttemptEnd::Blocked { reason, side });
+        drive.event(vec![target(1, 1)], &mut blocked);
+        drive.run_until(25 * HOUR, &mut blocked);
+        assert_eq!(drive.disabled.len(), verdicts, "{side:?}");
+        assert!(drive.starts.len() > 1_000, "looked at again: {side:?}");
+        let attempts = drive.starts.iter().map(|(_, target)| target.attempt);
+        assert_eq!(attempts.max(), Some(1), "{side:?}");
+    }
+}
+
 /// Few failures far apart are no verdict, however long they last.
 #[test]
 fn failures_must_be_spread_over_the_time() {

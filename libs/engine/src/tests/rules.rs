@@ -98,7 +98,10 @@ fn what_we_lack_holds_the_endpoint_and_kills_nothing() {
     let mut one_attempt = spec();
     one_attempt["retry"]["schedule"] = json!([]);
     let mut bench = Bench::new(one_attempt);
-    let end = AttemptEnd::Blocked { reason: "secret" };
+    let end = AttemptEnd::Blocked {
+        reason: "secret",
+        side: Side::Us,
+    };
     let sent = sends(&bench.read(0, vec![target(1, 1)]));
     let actions = bench.finish(0, sent[0], end);
     let [order] = delays(&actions)[..] else {
