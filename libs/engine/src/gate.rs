@@ -60,6 +60,8 @@ struct Ticket {
     probe: bool,
     /// Whether its place among those that are out is given back.
     started: Cell<bool>,
+    /// Whether it has started before, and is to once more.
+    repeats: Cell<bool>,
 }
 
 impl Gate {
@@ -101,17 +103,20 @@ impl Gate {
             gate: self.clone(),
             probe,
             started: Cell::new(false),
+            repeats: Cell::new(false),
         }))
     }
 
     /// A request has ended. One that never started gives its place back; if
     /// it tried to connect, that is a call to the receiver too, and costs
-    /// the token that waited for it.
+    /// the token that waited for it. One that only waited to be made again
+    /// has paid for what it was.
     pub(crate) fn ended(&self, pass: &Pass, called: bool) {
         if !pass.0.started.replace(true) {
             let mut inner = self.0.borrow_mut();
             inner.out -= 1;
-            if called && let Some(bucket) = &mut inner.bucket {
+            let unpaid = called && !pass.0.repeats.get();
+            if unpaid && let Some(bucket) = &mut inner.bucket {
                 let _none_left = bucket.take();
                 inner.used = true;
             }
@@ -187,6 +192,7 @@ impl Pass {
             gate,
             probe,
             started,
+            ..
         } = &*self.0;
         let mut inner = gate.0.borrow_mut();
         let shut = inner.closed || inner.stopped || (inner.probes_only && !probe);
@@ -203,6 +209,33 @@ impl Pass {
             inner.out -= 1;
         }
         true
+    }
+
+    /// The request was made, and is to be made again within its attempt. It
+    /// is out once more, like one that connects: were it not counted, the core
+    /// would let another go for each token that comes, and it might wait for
+    /// ever.
+    pub fn again(&self) {
+        let Ticket { gate, started, .. } = &*self.0;
+        if started.replace(false) {
+            gate.0.borrow_mut().out += 1;
+            self.0.repeats.set(true);
+        }
+    }
+
+    /// When [`Pass::start`] is to be asked next, as far as is known now; `None`
+    /// if it will be refused until something else changes.
+    #[must_use]
+    pub fn free_at(&self, now: Mono) -> Option<Mono> {
+        let Ticket { gate, probe, .. } = &*self.0;
+        let inner = gate.0.borrow();
+        let admits = *probe || !inner.probes_only;
+        if !admits || inner.stopped || inner.closed {
+            return None;
+        }
+        let bucket = inner.bucket.as_ref();
+        let token = bucket.map_or(Some(now), |bucket| bucket.holds_at(1));
+        token.map(|at| at.max(inner.not_before).max(now))
     }
 
     /// Whether the core waits to be told of this start by
@@ -262,6 +295,56 @@ mod tests {
         let pass = gate.pass(false);
         gate.ended(&pass, true);
         assert_eq!(gate.next(at(1_000)), Next::NotBefore(at(1_100)));
+    }
+
+    #[test]
+    fn one_that_is_made_again_takes_another_token_and_its_turn() {
+        let (gate, clock) = gate(1);
+        clock.set(at(1_000));
+        let first = gate.pass(false);
+        assert!(first.start(at(1_000)));
+        first.again();
+        // No other is let go for the token that it waits for.
+        assert_eq!(gate.next(at(1_050)), Next::AfterStart);
+        assert_eq!(first.free_at(at(1_050)), Some(at(1_100)));
+        assert!(!first.start(at(1_099)), "a start of its own");
+        clock.set(at(1_100));
+        assert_eq!(first.free_at(at(1_100)), Some(at(1_100)));
+        assert!(first.start(at(1_100)) && first.is_waited_for());
+        gate.ended(&first, true);
+        assert_eq!(gate.next(at(1_100)), Next::NotBefore(at(1_200)));
+    }
+
+    #[test]
+    fn one_that_is_not_made_again_after_all_costs_nothing_more() {
+        let (gate, clock) = gate(1);
+        clock.set(at(1_000));
+        let pass = gate.pass(false);
+        assert!(pass.start(at(1_000)));
+        pass.again();
+        clock.set(at(1_100));
+        gate.ended(&pass, true);
+        assert_eq!(gate.next(at(1_100)), Next::Now);
+    }
+
+    #[test]
+    fn what_is_made_again_waits_for_holds_and_for_no_closed_gate() {
+        let (gate, clock) = gate(1);
+        clock.set(at(1_000));
+        let pass = gate.pass(false);
+        assert!(pass.start(at(1_000)));
+        pass.again();
+        gate.hold(at(5_000));
+        assert_eq!(pass.free_at(at(1_100)), Some(at(5_000)));
+        gate.set_probes_only(true);
+        assert_eq!(pass.free_at(at(1_100)), None);
+        gate.set_probes_only(false);
+        gate.set_stopped(true);
+        assert_eq!(pass.free_at(at(1_100)), None);
+        gate.set_stopped(false);
+        gate.close();
+        assert_eq!(pass.free_at(at(1_100)), None);
+        assert!(!pass.start(at(9_000)));
     }
 
     #[test]

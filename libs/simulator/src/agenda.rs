@@ -60,6 +60,8 @@ pub(crate) enum Noticed {
     Wake(usize),
     /// A connection is there: the request may be written.
     FirstByte(u64),
+    /// The receiver refused a request's credentials: it is made again.
+    Refused(u64),
     /// A request has ended.
     Answered(u64, AttemptResult),
     /// A record that an action asked for was reported on.

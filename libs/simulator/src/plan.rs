@@ -65,9 +65,15 @@ pub(crate) struct Plan {
     pub(crate) limited_percent: u32,
     /// Configuration changes; else none.
     pub(crate) churn: bool,
+    /// Receivers refuse the credentials of some requests, which are made again
+    /// with others within the attempt.
+    pub(crate) refusals: bool,
 }
 
 impl Plan {
+    /// Worlds from this one on have refusals.
+    pub(crate) const REFUSALS: u64 = 1 << 20;
+
     pub(crate) fn of(rng: &mut fastrand::Rng) -> Self {
         let calm = rng.u32(0..4) == 0;
         let mut some = || !calm && rng.bool();
@@ -103,6 +109,7 @@ impl Plan {
             crowd: [0, 0, 0, 60][rng.usize(0..4)],
             limited_percent: [0, 40, 90][rng.usize(0..3)],
             churn: rng.u32(0..3) > 0,
+            refusals: false,
         };
         Self {
             processes: if plan.calm {

@@ -55,6 +55,8 @@ pub(crate) struct Request {
     pub(crate) started: bool,
     /// The thread was frozen between the checks and the write.
     pub(crate) passed: bool,
+    /// The receiver refused its credentials once: it is made again.
+    pub(crate) again: bool,
 }
 
 /// A worker's core.

@@ -66,7 +66,8 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(options: Options, trace: Option<&'a mut dyn FnMut(&Line)>) -> Self {
         let mut rng = fastrand::Rng::with_seed(options.seed);
-        let plan = Plan::of(&mut rng);
+        let mut plan = Plan::of(&mut rng);
+        plan.refusals = options.seed >= Plan::REFUSALS;
         let lanes = plan.lanes.get();
         let mut world = Self {
             options,
@@ -240,6 +241,7 @@ impl<'a> World<'a> {
                 self.feed(who, worker, Event::Time);
             }
             Noticed::FirstByte(request) => self.first_byte(who, request),
+            Noticed::Refused(request) => self.refused(who, request),
             Noticed::Answered(request, result) => self.answered(who, request, result),
             Noticed::Reported(worker, work, what, result) => {
                 self.feed(who, worker, Event::Stored { work, what, result });

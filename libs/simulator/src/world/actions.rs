@@ -81,6 +81,7 @@ impl World<'_> {
                 epoch: owned.epoch,
                 started: false,
                 passed: false,
+                again: false,
             },
         );
         // The way to the first byte may be long: name, connection, TLS.

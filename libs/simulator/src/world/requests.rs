@@ -1,5 +1,7 @@
 //! Requests: from the order to the first byte, and to the answer.
 
+use std::time::Duration;
+
 use hooklane_engine::{AttemptEnd, AttemptResult, Event, Side};
 
 use super::World;
@@ -27,6 +29,9 @@ impl World<'_> {
             Some(AttemptEnd::Failed { reason, side })
         } else {
             let starts = leased && request.pass.start(now.mono);
+            if !starts && leased && request.again {
+                return self.wait_again(who, number);
+            }
             (!starts).then_some(AttemptEnd::NotStarted)
         };
         if let Some(end) = end {
@@ -38,6 +43,7 @@ impl World<'_> {
             return self.answered(who, number, result);
         }
         request.started = true;
+        let refused = self.plan.refusals && !request.again && request.target.delivery.0 % 4 == 0;
         let request = request.clone();
         let uid = request.target.endpoint;
         // One request per worker after a freeze is what nobody can prevent.
@@ -52,6 +58,9 @@ impl World<'_> {
             about,
             i64::from(request.target.attempt),
         );
+        if refused {
+            return self.notice(who, left / 8, Noticed::Refused(number));
+        }
         let receiver = self
             .receivers
             .entry(uid)
@@ -69,6 +78,42 @@ impl World<'_> {
             let work = request.work;
             self.feed(who, request.worker, Event::Started { work });
         }
+    }
+
+    /// The receiver refused the credentials, and there are others: the request
+    /// passes the gate again.
+    pub(super) fn refused(&mut self, who: Who, number: u64) {
+        let process = &mut self.processes[who.place];
+        let Some(request) = process.requests.get_mut(&number) else {
+            return;
+        };
+        request.again = true;
+        request.pass.again();
+        self.wait_again(who, number);
+    }
+
+    fn wait_again(&mut self, who: Who, number: u64) {
+        let now = self.now_of(who);
+        let request = &self.processes[who.place].requests[&number];
+        let deadline = request.ordered.after(request.timeout);
+        let end = match request.pass.free_at(now.mono) {
+            None => AttemptEnd::NotStarted,
+            Some(at) if at >= deadline => AttemptEnd::Failed {
+                reason: "token_rejected",
+                side: Side::Receiver,
+            },
+            Some(at) => {
+                // Not twice in one instant, whatever refused it.
+                let wait = at.since(now.mono).max(Duration::from_millis(1));
+                return self.notice(who, wait, Noticed::FirstByte(number));
+            }
+        };
+        let result = AttemptResult {
+            started_at: now.wall,
+            elapsed: now.mono.since(request.ordered),
+            end,
+        };
+        self.answered(who, number, result);
     }
 
     pub(super) fn answered(&mut self, who: Who, number: u64, result: AttemptResult) {
