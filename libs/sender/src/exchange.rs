@@ -171,15 +171,14 @@ impl Running<'_> {
             }
         };
         if let Some(body) = body {
+            // Also if the deadline drops this while it reads.
+            connection.end = CloseReason::Undrained;
             let drained = self
                 .drain(body, &mut response, |cx| connection.drive(cx))
                 .await;
             match drained {
                 Ok(true) => {}
-                Ok(false) => {
-                    connection.end = CloseReason::Undrained;
-                    return Exchange::Over(Ok(response));
-                }
+                Ok(false) => return Exchange::Over(Ok(response)),
                 Err(failure) => {
                     connection.end = CloseReason::Failed;
                     return Exchange::Over(Err(failure));
@@ -233,7 +232,10 @@ impl Running<'_> {
         if let Some(body) = body
             && let Err(failure) = self.drain(body, &mut response, |_cx| {}).await
         {
-            return Exchange::Over(Err(stream.connection.explained(failure)));
+            let failure = stream.connection.explained(failure);
+            if failure.reason != FailureReason::ResponseTooLarge {
+                return Exchange::Over(Err(failure));
+            }
         }
         Exchange::Over(Ok(response))
     }
@@ -265,17 +267,21 @@ impl Running<'_> {
         }
         let head = Response::of_head(status, response.headers());
         let body = response.into_body();
-        Ok((head, (!body.is_end_stream()).then_some(body)))
+        if body.is_end_stream() {
+            return Ok((head, None));
+        }
+        self.trace.head.replace(Some(head.clone()));
+        Ok((head, Some(body)))
     }
 
-    /// Reads the body as far as it is worth it. `Ok(false)`: there is more.
+    /// Reads the body as far as it is worth it, for the connection's sake: the
+    /// answer is its head. `Ok(false)`: there is more.
     async fn drain(
         &self,
         mut body: Incoming,
         response: &mut Response,
         mut drive: impl FnMut(&mut Context<'_>),
     ) -> Result<bool, Failure> {
-        self.trace.step.set(Step::Body);
         let config = &self.sender.config;
         let mut excerpt = BytesMut::new();
         let mut read = 0;
@@ -298,7 +304,12 @@ impl Running<'_> {
                             }
                         }
                         Poll::Ready(Some(Err(error))) => {
-                            return Poll::Ready(Err(Failure::of_exchange(error)));
+                            let failure = Failure::of_exchange(error);
+                            // We have left off: the receiver goes on.
+                            if failure.reason == FailureReason::ResponseTooLarge {
+                                return Poll::Ready(Ok(false));
+                            }
+                            return Poll::Ready(Err(failure));
                         }
                         Poll::Ready(None) => return Poll::Ready(Ok(true)),
                         Poll::Pending => break,

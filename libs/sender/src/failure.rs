@@ -24,10 +24,9 @@ pub enum Phase {
     Tls,
     /// The receiver did not take the request.
     Write,
-    /// The request was written, no response head came.
+    /// The request was written, no response head came. From the head on there
+    /// is an answer, however long its body takes.
     ResponseHeaders,
-    /// The head came, the body did not end.
-    ResponseBody,
 }
 
 /// Whose fault a failure is, as far as one attempt can tell.
@@ -96,7 +95,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason, so that metrics can register all label values at start.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 19] = [
         Self::Dns,
         Self::DnsInternal,
         Self::ConnectRefused,
@@ -109,7 +108,6 @@ impl FailureReason {
         Self::Timeout(Phase::Tls),
         Self::Timeout(Phase::Write),
         Self::Timeout(Phase::ResponseHeaders),
-        Self::Timeout(Phase::ResponseBody),
         Self::Reset,
         Self::Closed,
         Self::Protocol,
@@ -135,7 +133,6 @@ impl FailureReason {
             Self::Timeout(Phase::Tls) => "timeout_tls",
             Self::Timeout(Phase::Write) => "timeout_write",
             Self::Timeout(Phase::ResponseHeaders) => "timeout_response_headers",
-            Self::Timeout(Phase::ResponseBody) => "timeout_response_body",
             Self::Reset => "reset",
             Self::Closed => "closed",
             Self::Protocol => "protocol",
@@ -228,9 +225,9 @@ impl fmt::Display for FailureReason {
 pub struct Failure {
     /// The classified reason.
     pub reason: FailureReason,
-    /// The status, where a response head had come before it failed. A receiver
-    /// that said 200 and then dripped its body has said 200: the outcome rules
-    /// decide what that means, not this crate.
+    /// The status, where a response head had come before it failed: the answer
+    /// broke off, so nobody can tell what it was going to be, and what the head
+    /// said does not count. (An answer that we left off reading does count.)
     pub status: Option<u16>,
     /// The error underneath, for the log.
     pub cause: Option<Cause>,

@@ -125,7 +125,7 @@ impl Sender {
                 let deadline = begun + request.timeout;
                 match timeout_at(deadline, running.run(outgoing, begun, may_start)).await {
                     Ok(result) => result,
-                    Err(_elapsed) => Err(Failure::new(trace.timeout_reason())),
+                    Err(_elapsed) => trace.at_deadline(),
                 }
             }
             Err(failure) => Err(failure),

@@ -20,6 +20,8 @@ pub(crate) struct Trace {
     pub(crate) replaced_stale: Cell<bool>,
     pub(crate) first_byte: Cell<Option<Duration>>,
     pub(crate) status: Cell<Option<u16>>,
+    /// The answer, while its body is read.
+    pub(crate) head: RefCell<Option<Response>>,
     pub(crate) write_blocked: Cell<bool>,
 }
 
@@ -28,11 +30,18 @@ pub(crate) enum Step {
     #[default]
     Connecting,
     Head,
-    Body,
 }
 
 impl Trace {
-    pub(crate) fn timeout_reason(&self) -> FailureReason {
+    /// What the attempt came to when its time was over. The head of a response
+    /// is the receiver's answer; its body is read so that the connection can
+    /// be used again, and what of it does not come in time is left unread.
+    pub(crate) fn at_deadline(&self) -> Result<Response, Failure> {
+        let head = self.head.take();
+        head.ok_or_else(|| Failure::new(self.timeout_reason()))
+    }
+
+    fn timeout_reason(&self) -> FailureReason {
         match self.step.get() {
             Step::Connecting => match &*self.progress.borrow() {
                 Some(progress) => progress.timeout_reason(),
@@ -40,7 +49,6 @@ impl Trace {
             },
             Step::Head if self.write_blocked.get() => FailureReason::Timeout(Phase::Write),
             Step::Head => FailureReason::Timeout(Phase::ResponseHeaders),
-            Step::Body => FailureReason::Timeout(Phase::ResponseBody),
         }
     }
 

@@ -166,6 +166,25 @@ fn every_misbehaviour_has_its_reason_and_ends_by_a_limit() {
     });
 }
 
+/// Goal: an answer counts from its head on, also when what follows is cut off
+/// by the deadline or by the limit on reads. Method: no body at all, and pings
+/// without end.
+#[test]
+fn an_answer_stands_when_its_body_does_not_end() {
+    run(async {
+        let pings = frame(PING, 0, 0, &[0; 8]).repeat(20);
+        for (again, millis) in [(Vec::new(), 300), (pings, 15_000)] {
+            let identity = identity(NAME, &[b"h2"]);
+            let head = frame(HEADERS, END_HEADERS, 1, STATUS_200);
+            let receiver = receiver(&identity, head, again).await;
+            let sender = sender(open_config(), &identity.ca);
+            let destination = secure(&sender, receiver.address);
+            let report = post_within(&sender, &destination, millis).await;
+            assert_eq!(status(&report), 200, "{report:?}");
+        }
+    });
+}
+
 /// Goal: an idle connection is no way to keep a worker busy. Method: a proper
 /// answer, and then pings without end.
 #[test]
