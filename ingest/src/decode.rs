@@ -22,11 +22,12 @@
 mod rules;
 mod structured;
 
-use hooklane_kafka::record::Record;
+use hooklane_kafka::record::{Record, TimestampKind};
 use hooklane_model::envelope::EventHead;
 use hooklane_model::filter::{Data, Document};
 use hooklane_model::media_type::{CLOUDEVENT, JSON, essence, is_json};
 use hooklane_model::resource::{Format, SourceSpec, ValueRule};
+use hooklane_model::time::UnixMillis;
 use rules::{key_of, tenant_of, traceparent_of, value_of};
 use thiserror::Error;
 
@@ -121,6 +122,23 @@ pub fn decode<'a>(record: &'a Record, source: &SourceSpec) -> Result<Event<'a>, 
         return Err(Unreadable::HeadTooLarge(size));
     }
     Ok(event)
+}
+
+/// Gives an event that does not say when it happened the time of its record:
+/// who reads the record again, after a crash, makes the same event of it, and
+/// a repeat of its delivery has the same body in every format. Not for filters:
+/// they see what the event says.
+pub fn date(head: &mut EventHead, record: &Record) {
+    let at = head
+        .attributes
+        .binary_search_by(|(name, _)| name.as_str().cmp("time"));
+    let (Err(at), Ok(millis)) = (at, u64::try_from(record.timestamp.millis)) else {
+        return;
+    };
+    if record.timestamp.kind != TimestampKind::None {
+        let time = UnixMillis(millis).to_rfc3339();
+        head.attributes.insert(at, ("time".to_owned(), time));
+    }
 }
 
 /// The record as an event, before any rule of the source.

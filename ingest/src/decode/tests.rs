@@ -311,3 +311,28 @@ proptest! {
         }
     }
 }
+
+/// Goal: a repeat has the same body, so nothing in it may come from when a
+/// record was read. Method: the same record, whatever is asked of it.
+#[test]
+fn an_event_without_a_time_has_its_records() {
+    let dated = |record: &Record| {
+        let mut head = decode(record, &spec(Format::Auto)).unwrap().head;
+        date(&mut head, record);
+        let names: Vec<&str> = head.attributes.iter().map(|(name, _)| &**name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        let time = head.attributes.into_iter().find(|(name, _)| name == "time");
+        time.map(|(_, text)| text)
+    };
+    let at = Some("1970-01-01T00:00:00.001Z".to_owned());
+    assert_eq!(dated(&record(&[], Some("{}"))), at);
+    assert_eq!(dated(&record(BINARY, Some("{}"))), at);
+    assert_eq!(dated(&structured()), at);
+    let mut with_time = BINARY.to_vec();
+    with_time.push(("ce_time", "2020-01-01T00:00:00Z"));
+    let given = Some("2020-01-01T00:00:00Z".to_owned());
+    assert_eq!(dated(&record(&with_time, Some("{}"))), given);
+    let mut timeless = record(&[], Some("{}"));
+    timeless.timestamp.kind = TimestampKind::None;
+    assert_eq!(dated(&timeless), None);
+}

@@ -8,7 +8,7 @@ use hooklane_model::resource::Source;
 use hooklane_model::time::UnixMillis;
 
 use super::Intake;
-use crate::decode::decode;
+use crate::decode::{date, decode};
 use crate::fanout::Fanout;
 use crate::metrics::Fate;
 use crate::outbox::Out;
@@ -107,8 +107,10 @@ impl Intake {
             return;
         }
         metrics.events.get(Fate::Matched).inc();
+        let mut head = event.head;
+        date(&mut head, record);
         let fanout = Fanout {
-            event: event.head,
+            event: head,
             position: SourcePosition {
                 topic: record.topic.to_string(),
                 topic_id: 0,

@@ -86,6 +86,8 @@ fn events_reach_the_lanes_of_who_wants_them() {
         };
         assert_eq!(stored.payload, expected, "the bytes as they were");
         assert_eq!(event.tenant.as_deref(), Some("acme"));
+        let is_dated = event.attributes.iter().any(|(name, _)| name == "time");
+        assert!(is_dated, "by its record: {event:?}");
         for target in &stored.envelope.targets {
             let subscription = target.subscription;
             assert_eq!(lane(target.endpoint), stored.lane);

@@ -28,7 +28,8 @@ pub struct Event<'a> {
     pub head: &'a EventHead,
     /// Its bytes.
     pub payload: &'a Bytes,
-    /// When it was first seen: its time, unless it says one itself.
+    /// When it was first seen: its time, where it says none itself and its record
+    /// had none.
     pub first_seen: UnixMillis,
 }
 
