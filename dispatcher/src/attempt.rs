@@ -178,19 +178,22 @@ fn end_of(report: &AttemptReport, now: impl Fn() -> UnixMillis) -> AttemptEnd {
                 DeliveryDirective::Abort => Directive::Abort,
             }),
         },
-        Err(failure) if failure.reason == FailureReason::NotStarted => AttemptEnd::NotStarted,
-        Err(failure) if failure.reason.is_outage_of_ours() => AttemptEnd::Blocked {
-            reason: failure.reason.as_str(),
-            side: Side::Us,
-        },
-        Err(failure) => AttemptEnd::Failed {
-            reason: failure.reason.as_str(),
-            side: match failure.side() {
-                hooklane_sender::Side::Receiver => Side::Receiver,
-                hooklane_sender::Side::Network => Side::Network,
-                hooklane_sender::Side::Us => Side::Us,
-            },
-        },
+        Err(failure) => failed_end(failure.reason),
+    }
+}
+
+/// An attempt that failed in the sender.
+pub(crate) fn failed_end(reason: FailureReason) -> AttemptEnd {
+    let side = match reason.side() {
+        hooklane_sender::Side::Receiver => Side::Receiver,
+        hooklane_sender::Side::Network => Side::Network,
+        hooklane_sender::Side::Us => Side::Us,
+    };
+    let ours = reason.is_outage_of_ours();
+    match (reason, reason.as_str()) {
+        (FailureReason::NotStarted, _) => AttemptEnd::NotStarted,
+        (_, reason) if ours => AttemptEnd::Blocked { reason, side },
+        (_, reason) => AttemptEnd::Failed { reason, side },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The dispatcher's metrics, all registered at start.
 
 pub(crate) mod endpoints;
-mod failures;
+pub(crate) mod failures;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use hooklane_engine::{
 
 /// How a request ended, by class of status or side of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EndClass {
+pub(crate) enum EndClass {
     Status2xx,
     Status3xx,
     Status4xx,
@@ -65,7 +65,7 @@ impl LabelValue for EndClass {
 }
 
 impl EndClass {
-    fn of(end: &AttemptEnd) -> Self {
+    pub(crate) fn of(end: &AttemptEnd) -> Self {
         match end {
             AttemptEnd::Response { status, .. } => match status {
                 200..=299 => Self::Status2xx,

@@ -204,36 +204,4 @@ fn note(note: PoisonNote) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(reason: &'static str, side: Side) -> Ended {
-        ended(&AttemptEnd::Failed { reason, side })
-    }
-
-    #[test]
-    fn a_tenant_cannot_tell_refused_from_silent_and_forbidden() {
-        let forbidden = failed("forbidden_address", Side::Receiver);
-        assert!(forbidden.hides_time);
-        for (reason, side) in [
-            ("connect_refused", Side::Receiver),
-            ("connect_timeout", Side::Network),
-            ("connect", Side::Network),
-            ("dns_internal", Side::Network),
-        ] {
-            assert_eq!(failed(reason, side), forbidden, "{reason}");
-        }
-        let blocked = ended(&AttemptEnd::Blocked {
-            reason: "proxy",
-            side: Side::Us,
-        });
-        assert_eq!(
-            (blocked.failure, blocked.side),
-            (Some("internal"), Some("us"))
-        );
-        let timeout = failed("timeout_response_headers", Side::Receiver);
-        assert_eq!(timeout.failure, Some("timeout_response_headers"));
-        assert_eq!(timeout.side, Some("receiver"));
-        assert_eq!(failed("no_valid_secret", Side::Us).side, Some("us"));
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use hooklane_sender::FailureReason;
 use hooklane_service::metrics::{Counter, MetricsError, Registry};
 
 /// Reasons that come about before there is a request.
-const UNSENDABLE: &[&str] = &[
+pub(crate) const UNSENDABLE: &[&str] = &[
     "invalid_url",
     "invalid_secret",
     "invalid_header",
@@ -33,6 +33,13 @@ impl Failures {
             &reasons,
         )?;
         Ok(Self(reasons.into_iter().zip(counters).collect()))
+    }
+
+    /// How often a reason was counted.
+    #[cfg(test)]
+    pub(crate) fn counted(&self, reason: &str) -> u64 {
+        let found = self.0.iter().find(|(name, _)| *name == reason);
+        found.map_or(0, |(_, counter)| counter.get())
     }
 
     pub(crate) fn count(&self, end: &AttemptEnd) {
