@@ -9,7 +9,7 @@ use hooklane_model::id::{EndpointUid, IdMap};
 use hooklane_model::resource::Endpoint;
 use hooklane_sender::{Recipient, RecipientError, Sender};
 
-use crate::secrets::{Secrets, Watched};
+use crate::secrets::{FirstRead, NoSecret, Secrets, Watched};
 
 /// Why nothing can be sent to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub(crate) enum Unusable {
     Invalid(&'static str),
     /// Its secrets: nothing was attempted, and it waits until they are there.
     Blocked(&'static str),
+}
+
+/// Why there is no recipient now.
+#[derive(Debug)]
+pub(crate) enum NoRecipient {
+    Unusable(Unusable),
+    /// One of its files is being read: wait for that and ask again.
+    Reading(Arc<FirstRead>),
+}
+
+impl From<Unusable> for NoRecipient {
+    fn from(why: Unusable) -> Self {
+        Self::Unusable(why)
+    }
 }
 
 /// The recipients of a worker's endpoints, by endpoint and generation: a
@@ -41,6 +55,9 @@ impl Used {
     }
 }
 
+/// A secret cannot be had here.
+const SECRET_UNAVAILABLE: &str = "secret_unavailable";
+
 /// How long the connections of an endpoint without attempts are remembered;
 /// idle ones are closed before that, so this bounds the table, not sockets.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
@@ -61,7 +78,7 @@ impl Recipients {
         sender: &Sender,
         endpoint: &Endpoint,
         now: Mono,
-    ) -> Result<Rc<Recipient>, Unusable> {
+    ) -> Result<Rc<Recipient>, NoRecipient> {
         let generation = endpoint.meta.generation;
         let known = self.known.get_mut(&endpoint.uid());
         if let Some(used) = known.filter(|used| used.is_current(generation)) {
@@ -84,13 +101,21 @@ impl Recipients {
         &self,
         sender: &Sender,
         endpoint: &Endpoint,
-    ) -> Result<(Recipient, Vec<Arc<Watched>>), Unusable> {
-        let (mut secrets, mut files) = (Vec::new(), Vec::new());
+    ) -> Result<(Recipient, Vec<Arc<Watched>>), NoRecipient> {
+        let (mut secrets, mut files, mut reading) = (Vec::new(), Vec::new(), None);
         for (place, secret) in endpoint.spec.secrets() {
-            let revealed = self.secrets.reveal(endpoint, &place, secret);
-            let revealed = revealed.map_err(|_said| Unusable::Blocked("secret_unavailable"))?;
-            secrets.push(revealed.secret);
-            files.extend(revealed.file);
+            match self.secrets.reveal(endpoint, &place, secret) {
+                Ok(revealed) => {
+                    secrets.push(revealed.secret);
+                    files.extend(revealed.file);
+                }
+                // All of them are asked for, so that it waits once.
+                Err(NoSecret::Reading(read)) => reading = Some(read),
+                Err(_said) => return Err(Unusable::Blocked(SECRET_UNAVAILABLE).into()),
+            }
+        }
+        if let Some(read) = reading {
+            return Err(NoRecipient::Reading(read));
         }
         let recipient = Recipient::try_new(sender, &endpoint.spec, &secrets);
         recipient.map(|made| (made, files)).map_err(|error| {
@@ -107,7 +132,14 @@ impl Recipients {
                     Unusable::Invalid(error.reason())
                 }
             }
+            .into()
         })
+    }
+
+    /// A file was waited for long enough: as if it were not there.
+    pub(crate) fn gave_up(&self, endpoint: &Endpoint, read: Arc<FirstRead>) -> Unusable {
+        self.secrets.gave_up(endpoint, read);
+        Unusable::Blocked(SECRET_UNAVAILABLE)
     }
 
     /// Forgets endpoints that nothing was sent to for long.
@@ -158,24 +190,58 @@ mod tests {
         std::fs::write(dir.join("acme/hook"), text).unwrap();
     }
 
+    /// What it comes to once the files that it asked for are read.
+    fn of(
+        known: &mut Recipients,
+        sender: &Sender,
+        endpoint: &Endpoint,
+    ) -> Result<Rc<Recipient>, Unusable> {
+        loop {
+            match known.of(sender, endpoint, Mono(0)) {
+                Ok(recipient) => return Ok(recipient),
+                Err(NoRecipient::Reading(_)) => known.secrets.read_asked(),
+                Err(NoRecipient::Unusable(why)) => return Err(why),
+            }
+        }
+    }
+
     #[test]
     fn a_secret_that_is_missing_or_wrong_blocks_and_spends_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut known =
             Recipients::new(Arc::new(secrets(&[("secrets.directory", dir.path())], &[])));
         let signed = endpoint("standard, secrets: [{valueFrom: {file: hook}}]");
-        let found = known.of(&sender(), &signed, Mono(0));
+        let mut found = || of(&mut known, &sender(), &signed);
         assert_eq!(
-            found.unwrap_err(),
+            found().unwrap_err(),
             Unusable::Blocked("secret_unavailable"),
             "not there"
         );
         write(dir.path(), "not a whsec");
-        let found = known.of(&sender(), &signed, Mono(0));
-        assert_eq!(found.unwrap_err(), Unusable::Blocked("invalid_secret"));
+        assert_eq!(found().unwrap_err(), Unusable::Blocked("invalid_secret"));
         // Once it is there it is used, with no change of the endpoint.
         write(dir.path(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        assert!(known.of(&sender(), &signed, Mono(0)).is_ok());
+        assert!(found().is_ok());
+    }
+
+    /// Goal: a volume that does not answer keeps no worker. Method: nobody
+    /// reads; the worker's own thread asks, and goes on at once.
+    #[test]
+    fn files_are_read_by_another_thread_and_waited_for_once() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "shared-secret-one");
+        std::fs::write(dir.path().join("acme/other"), "shared-secret-two").unwrap();
+        let secrets = Arc::new(secrets(&[("secrets.directory", dir.path())], &[]));
+        let mut known = Recipients::new(secrets.clone());
+        let signed =
+            endpoint("github, secrets: [{valueFrom: {file: hook}}, {valueFrom: {file: other}}]");
+        let sender = sender();
+        for _ in 0..2 {
+            let found = known.of(&sender, &signed, Mono(0));
+            assert!(matches!(found, Err(NoRecipient::Reading(_))), "{found:?}");
+        }
+        secrets.read_asked();
+        assert!(known.of(&sender, &signed, Mono(0)).is_ok());
     }
 
     #[test]
@@ -187,7 +253,7 @@ mod tests {
         let signed = endpoint("github, secrets: [{valueFrom: {file: hook}}]");
         let plain = endpoint("none");
         let sender = sender();
-        let mut of = |endpoint: &Endpoint| known.of(&sender, endpoint, Mono(0)).unwrap();
+        let mut of = |endpoint: &Endpoint| of(&mut known, &sender, endpoint).unwrap();
         let first = of(&signed);
         secrets.look();
         assert!(Rc::ptr_eq(&first, &of(&signed)));

@@ -3,11 +3,13 @@
 //! One for the process. Secrets are opened when an endpoint's first request
 //! is made and not before, so that a dispatcher holds those it uses. What
 //! cannot be had is our failure: the endpoint waits, and the log says which
-//! key or file is missing. Files that are in use are looked at by a thread of
-//! their own; the first read is the worker's, and as fast as the volume.
+//! key or file is missing. Files are read by a thread of their own, the first
+//! time and then now and then, so that a slow volume keeps no worker.
 
+mod reads;
 mod watch;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ use hooklane_service::secrets::{
 };
 use thiserror::Error;
 
+pub(crate) use self::reads::FirstRead;
+use self::reads::FirstReads;
 pub(crate) use self::watch::{Watch, Watched};
 use crate::metrics::Metrics;
 
@@ -41,6 +45,9 @@ pub(crate) enum NoSecret {
     /// It is not mounted.
     #[error("{0}")]
     Mount(#[from] MountError),
+    /// It is being read: wait for that and ask again.
+    #[error("file {}/{} in secrets.directory is not read yet", .0.tenant, .0.name)]
+    Reading(Arc<FirstRead>),
     /// It stands in the configuration in clear, which readers refuse.
     #[error("it is not encrypted")]
     Clear,
@@ -60,9 +67,10 @@ pub(crate) struct Secrets {
     file: Mutex<Option<KeyFile>>,
     keyring: RwLock<Option<Arc<Keyring>>>,
     mounted: MountedSecrets,
-    /// Files in use: one for each secret of each recipient that is held, and
-    /// those that are held no longer until the next look.
-    watched: Mutex<Vec<Weak<Watched>>>,
+    /// Files in use, by tenant and name, and those that are used no longer
+    /// until the next look.
+    watched: Mutex<HashMap<(String, String), Weak<Watched>>>,
+    reads: FirstReads,
     metrics: Arc<Metrics>,
     said: Mutex<RateLimit<String>>,
 }
@@ -90,6 +98,7 @@ impl Secrets {
             keyring: RwLock::new(keyring),
             mounted: MountedSecrets::new(section, environment),
             watched: Mutex::default(),
+            reads: FirstReads::default(),
             metrics,
             said: Mutex::new(RateLimit::new(LOG_EVERY)),
         })
@@ -104,20 +113,35 @@ impl Secrets {
         secret: &SecretRef,
     ) -> Result<Revealed, NoSecret> {
         let result = self.find(endpoint, secret);
-        if let Err(error) = &result {
-            self.metrics.secrets_unavailable.inc();
-            // One line a minute for each missing key, however many need it.
-            if let Some(left_out) = self.may_say(error.to_string()) {
-                tracing::error!(
-                    endpoint = %endpoint.uid(),
-                    place,
-                    %error,
-                    left_out,
-                    "a secret cannot be had; deliveries that need it wait"
-                );
-            }
+        if let Err(error) = &result
+            && !matches!(error, NoSecret::Reading(_))
+        {
+            self.unavailable(endpoint, place, error);
         }
         result
+    }
+
+    /// A file was waited for, and is not read.
+    pub(crate) fn gave_up(&self, endpoint: &Endpoint, read: Arc<FirstRead>) {
+        self.unavailable(endpoint, "", &NoSecret::Reading(read));
+    }
+
+    fn unavailable(&self, endpoint: &Endpoint, place: &str, error: &NoSecret) {
+        self.metrics.secrets_unavailable.inc();
+        // One line a minute for each missing key, however many need it.
+        let Some(left_out) = self.may_say(error.to_string()) else {
+            return;
+        };
+        let cause = std::error::Error::source(error).and_then(std::error::Error::source);
+        let cause = cause.map(ToString::to_string).unwrap_or_default();
+        tracing::error!(
+            endpoint = %endpoint.uid(),
+            place,
+            %error,
+            cause,
+            left_out,
+            "a secret cannot be had; deliveries that need it wait"
+        );
     }
 
     fn find(&self, endpoint: &Endpoint, secret: &SecretRef) -> Result<Revealed, NoSecret> {
@@ -126,13 +150,7 @@ impl Secrets {
         match secret {
             SecretRef::Inline(_) => Err(NoSecret::Clear),
             SecretRef::Env(name) => Ok(fixed(self.mounted.variable(tenant, name)?)),
-            SecretRef::File(name) => {
-                let secret = self.mounted.file(tenant, name)?;
-                let file = Arc::new(Watched::new(tenant, name, secret.clone()));
-                lock(&self.watched).push(Arc::downgrade(&file));
-                let file = Some(file);
-                Ok(Revealed { secret, file })
-            }
+            SecretRef::File(name) => self.file(tenant, name),
             SecretRef::Sealed(text) => {
                 let sealed = Sealed::parse(text)?;
                 let keyring = self.keyring.read().unwrap_or_else(PoisonError::into_inner);
@@ -146,13 +164,42 @@ impl Secrets {
         }
     }
 
+    /// What stood in a tenant's file when it was last looked at.
+    fn file(&self, tenant: &str, name: &str) -> Result<Revealed, NoSecret> {
+        let key = (tenant.to_owned(), name.to_owned());
+        let in_use = lock(&self.watched).get(&key).and_then(Weak::upgrade);
+        if let Some(file) = in_use.filter(|file| !file.has_changed()) {
+            return Ok(Revealed {
+                secret: file.secret().clone(),
+                file: Some(file),
+            });
+        }
+        let secret = self.reads.ask(tenant, name).map_err(NoSecret::Reading)??;
+        let file = Arc::new(Watched::new(tenant, name, secret.clone()));
+        lock(&self.watched).insert(key, Arc::downgrade(&file));
+        let file = Some(file);
+        Ok(Revealed { secret, file })
+    }
+
+    fn read(&self, first: &FirstRead) {
+        first.finish(self.mounted.file(&first.tenant, &first.name));
+    }
+
+    /// Makes the reads that were asked for, here.
+    #[cfg(test)]
+    pub(crate) fn read_asked(&self) {
+        while let Some(first) = self.reads.asked() {
+            self.read(&first);
+        }
+    }
+
     /// Reads the key file and all files in use again.
     pub(crate) fn look(&self) {
         self.look_at_keys();
         let watched: Vec<Arc<Watched>> = {
             let mut all = lock(&self.watched);
-            all.retain(|one| one.strong_count() > 0);
-            all.iter().filter_map(Weak::upgrade).collect()
+            all.retain(|_, one| one.strong_count() > 0);
+            all.values().filter_map(Weak::upgrade).collect()
         };
         for one in watched {
             one.compare(self.mounted.file(one.tenant(), one.name()).ok());

@@ -34,7 +34,7 @@ use self::stores::Stores;
 use crate::attempt::{Attempts, not_made};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::recipients::Recipients;
+use crate::recipients::{NoRecipient, Recipients};
 use crate::secrets::Secrets;
 use crate::steps::WorkerStep;
 use crate::token::About;
@@ -48,6 +48,11 @@ const IDLE_TICK: Duration = Duration::from_millis(500);
 
 /// How often idle connections are looked at.
 const MAINTENANCE: Duration = Duration::from_secs(1);
+
+/// How long a request waits for its endpoint's mounted secrets to be read the
+/// first time: a disk's time and not a broken volume's. Beyond it, it is as
+/// with a secret that is missing, and read all the same.
+const READ_WAIT: Duration = Duration::from_secs(1);
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -134,6 +139,10 @@ impl Worker {
         self.pending
             .extend(ended.map(|(work, result)| Event::Finished { work, result }));
         drop(finished);
+        let waited = std::mem::take(&mut *self.finished.waited.borrow_mut());
+        for (end, order) in waited {
+            self.send_by(self.now(), end, order);
+        }
         self.take_reports();
         self.step_all();
         self.parts.heartbeat.at(WorkerStep::Publish);
@@ -314,13 +323,24 @@ impl Worker {
 
     fn send(&mut self, now: Now, order: SendOrder) {
         self.parts.metrics.starting(&order, now.wall);
-        match self
+        self.send_by(now, now.mono.after(READ_WAIT), order);
+    }
+
+    /// Sends it, or waits for its endpoint's secrets until `end`.
+    fn send_by(&mut self, now: Now, end: Mono, order: SendOrder) {
+        let why = match self
             .recipients
             .of(&self.attempts.sender, &order.endpoint, now.mono)
         {
-            Ok(recipient) => self.runners.start(recipient, order),
-            Err(why) => self.finished.push(order.work, not_made(why, now.wall)),
-        }
+            Ok(recipient) => return self.runners.start(recipient, order),
+            Err(NoRecipient::Reading(read)) if now.mono < end => {
+                let wait = end.since(now.mono);
+                return self.runners.wait(read, wait, (end, order));
+            }
+            Err(NoRecipient::Reading(read)) => self.recipients.gave_up(&order.endpoint, read),
+            Err(NoRecipient::Unusable(why)) => why,
+        };
+        self.finished.push(order.work, not_made(why, now.wall));
     }
 
     /// Shows the consumer thread and the metrics where this worker stands.

@@ -111,6 +111,12 @@ fn mounted_secrets_are_the_tenants_own() {
     let env = SecretRef::Env("TOKEN".to_owned());
     let file = SecretRef::File("token".to_owned());
     let acme = endpoint("acme");
+    let error = shown(secrets.reveal(&acme, "", &file)).unwrap_err();
+    assert!(error.contains("acme/token"), "{error}");
+    assert!(error.contains("is not read yet"), "{error}");
+    let _asked = secrets.reveal(&endpoint("other"), "", &file);
+    assert_eq!(secrets.metrics.secrets_unavailable.get(), 0, "it waits");
+    secrets.read_asked();
     assert_eq!(
         shown(secrets.reveal(&acme, "", &env)),
         Ok("from-env".to_owned())
@@ -147,8 +153,13 @@ fn a_file_that_changes_or_goes_is_noticed_once_it_was_looked_at() {
     std::fs::write(&path, "one\n").unwrap();
     let secrets = secrets(&[("secrets.directory", dir.path())], &[]);
     let file = SecretRef::File("token".to_owned());
-    let read = || secrets.reveal(&endpoint("acme"), "", &file).unwrap();
+    let read = || {
+        let _asked = secrets.reveal(&endpoint("acme"), "", &file);
+        secrets.read_asked();
+        secrets.reveal(&endpoint("acme"), "", &file).unwrap()
+    };
     let one = read().file.unwrap();
+    assert!(Arc::ptr_eq(&one, &read().file.unwrap()), "one for all");
     // The same bytes with another line end are the same secret.
     std::fs::write(&path, "one\r\n").unwrap();
     secrets.look();
@@ -167,4 +178,39 @@ fn a_file_that_changes_or_goes_is_noticed_once_it_was_looked_at() {
     drop((one, two));
     secrets.look();
     assert!(lock(&secrets.watched).is_empty());
+}
+
+/// Goal: who waits for a file is told when it is read, and not before, by a
+/// thread of its own. Method: that thread, a file that is there and one that
+/// is not.
+#[tokio::test]
+async fn who_waits_for_a_file_is_told_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("acme")).unwrap();
+    std::fs::write(dir.path().join("acme/token"), "one").unwrap();
+    let secrets = Arc::new(secrets(&[("secrets.directory", dir.path())], &[]));
+    let acme = endpoint("acme");
+    let ask = |name: &str| {
+        let file = SecretRef::File(name.to_owned());
+        match secrets.reveal(&acme, "", &file) {
+            Err(NoSecret::Reading(read)) => Err(read),
+            other => Ok(shown(other)),
+        }
+    };
+    let (there, missing) = (ask("token").unwrap_err(), ask("none").unwrap_err());
+    assert!(
+        Arc::ptr_eq(&there, &ask("token").unwrap_err()),
+        "asked once"
+    );
+    let running = Watch::start(secrets.clone()).unwrap();
+    there.done().await;
+    missing.done().await;
+    assert_eq!(ask("token").unwrap(), Ok("one".to_owned()));
+    let error = ask("none").unwrap().unwrap_err();
+    assert!(error.contains("acme/none cannot be read"), "{error}");
+    // It is asked for anew, and found once it is there.
+    std::fs::write(dir.path().join("acme/none"), "two").unwrap();
+    ask("none").unwrap_err().done().await;
+    assert_eq!(ask("none").unwrap(), Ok("two".to_owned()));
+    drop(running);
 }

@@ -1,4 +1,5 @@
-//! Files with secrets, read again now and then.
+//! Files with secrets, read again now and then, by the thread that reads them
+//! the first time.
 //!
 //! Mounted secrets change by a swap of links, which no watch of the files
 //! themselves sees, so a thread looks.
@@ -6,12 +7,12 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hooklane_model::secret::Secret;
 
 use super::Secrets;
+use super::reads::Task;
 
 /// How often files are looked at. They are small; Kubernetes itself brings a
 /// changed secret into a running container within about a minute.
@@ -44,6 +45,11 @@ impl Watched {
         &self.name
     }
 
+    /// What stood in it when it was read first.
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
     /// Whether something else stood in it at the last look, or nothing.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed.load(Ordering::Relaxed)
@@ -61,27 +67,37 @@ impl Watched {
     }
 }
 
-/// The thread that looks, until this is dropped.
-pub(crate) struct Watch {
-    /// Nothing is ever sent: that it is gone is the message.
-    _running: SyncSender<()>,
-}
+/// The thread that reads and looks, until this is dropped.
+pub(crate) struct Watch(Arc<Secrets>);
 
 impl Watch {
     /// Starts it.
     pub(crate) fn start(secrets: Arc<Secrets>) -> io::Result<Self> {
-        // No room is needed; see above.
-        let (running, stopped) = sync_channel(1);
-        let look = move || {
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                secrets.look();
+        let watch = Self(secrets.clone());
+        let work = move || {
+            let mut look_at = Instant::now() + LOOK_EVERY;
+            loop {
+                match secrets.reads.next(look_at) {
+                    Task::Read(first) => secrets.read(&first),
+                    Task::Time => {
+                        secrets.look();
+                        look_at = Instant::now() + LOOK_EVERY;
+                    }
+                    Task::Stop => return,
+                }
             }
         };
         // Not joined: a volume that does not answer must not keep a dispatcher
         // from handing its lanes over.
         std::thread::Builder::new()
             .name("secrets".to_owned())
-            .spawn(look)?;
-        Ok(Self { _running: running })
+            .spawn(work)?;
+        Ok(watch)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.reads.stop();
     }
 }

@@ -7,13 +7,16 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use hooklane_engine::{AttemptResult, SendOrder, WorkId};
+use hooklane_engine::{AttemptResult, Mono, SendOrder, WorkId};
 use hooklane_sender::Recipient;
 use tokio::sync::Notify;
 
 use crate::attempt::Attempts;
+use crate::secrets::FirstRead;
 
 /// Tasks kept for later. As many as are at work now and then; what was needed
 /// once, while many receivers hung, is not kept for ever.
@@ -26,6 +29,9 @@ pub(super) struct Finished {
     /// Only those whose start the core waits for.
     pub(super) started: RefCell<Vec<WorkId>>,
     pub(super) results: RefCell<Vec<(WorkId, AttemptResult)>>,
+    /// Orders whose wait for their endpoint's secrets is over, and when they
+    /// wait no longer.
+    pub(super) waited: RefCell<Vec<(Mono, SendOrder)>>,
     pub(super) wake: Notify,
 }
 
@@ -93,6 +99,17 @@ impl Runners {
         let desk = Rc::new(Desk::default());
         desk.put(recipient, order);
         tokio::task::spawn_local(work(self.0.clone(), desk));
+    }
+
+    /// Gives an order back when `read` is done, at the latest after `wait`.
+    /// Within its `LocalSet`.
+    pub(super) fn wait(&self, read: Arc<FirstRead>, wait: Duration, order: (Mono, SendOrder)) {
+        let finished = self.0.finished.clone();
+        tokio::task::spawn_local(async move {
+            let _late = tokio::time::timeout(wait, read.done()).await;
+            finished.waited.borrow_mut().push(order);
+            finished.wake.notify_one();
+        });
     }
 }
 
