@@ -15,6 +15,7 @@ mod harness;
 mod config;
 mod deliver;
 mod describe;
+mod egress;
 mod independent;
 mod isolation;
 mod kill;

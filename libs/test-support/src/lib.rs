@@ -1,6 +1,6 @@
 //! What the tests of Hooklane stand on: real Kafka brokers, receivers with
-//! faults, a network that
-//! fails, our own binaries as processes, and clients that are not ours.
+//! faults, a network that fails, name servers and proxies that do as they are
+//! told, our own binaries as processes, and clients that are not ours.
 //!
 //! Everything here listens on 127.0.0.1, on ports that were free, and is gone
 //! when the test process is, however that ended. Nothing is skipped: what can't
@@ -9,6 +9,8 @@
 
 pub mod independent;
 
+mod canary;
+mod connect_proxy;
 mod dns;
 mod http;
 mod kafka;
@@ -21,6 +23,8 @@ mod receiver;
 mod wait;
 mod watchdog;
 
+pub use canary::Canary;
+pub use connect_proxy::{ConnectAnswer, ConnectProxy, ConnectQuestion};
 pub use dns::{DnsAnswer, DnsLie, DnsQuestion, DnsServer};
 pub use http::get;
 pub use kafka::{KafkaCluster, shared_cluster};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hooklane_sender::resolve::{ANSWERS_MAX, ResolveError};
 use hooklane_sender::{Destination, DnsResolver, DnsTimeouts, Resolve, Sender, SenderConfig, tls};
-use hooklane_test_support::{DnsAnswer, DnsLie, DnsQuestion, DnsServer};
+use hooklane_test_support::{Canary, DnsAnswer, DnsLie, DnsQuestion, DnsServer};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -19,28 +19,8 @@ use crate::support::{
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(93, 184, 216, 34));
 
-/// A listener that nobody may connect to.
-///
-/// A connection that was made, even one closed at once, waits in the accept
-/// queue. So the one that this test makes itself at the end, and that must be
-/// the first one accepted, proves that there was none before it.
-struct Canary(TcpListener);
-
-impl Canary {
-    async fn at(ip: [u8; 4], port: u16) -> Self {
-        Self(TcpListener::bind((Ipv4Addr::from(ip), port)).await.unwrap())
-    }
-
-    async fn heard_nothing(self) {
-        let address = self.0.local_addr().unwrap();
-        let barrier = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (_, first) = self.0.accept().await.unwrap();
-        assert_eq!(
-            first,
-            barrier.local_addr().unwrap(),
-            "a connection before ours"
-        );
-    }
+fn canary(ip: [u8; 4], port: u16) -> Canary {
+    Canary::at((ip, port).into()).unwrap()
 }
 
 fn strict() -> SenderConfig {
@@ -126,7 +106,7 @@ fn a_name_that_rebinds_never_reaches_the_second_address() {
     run(async {
         let receiver = Receiver::answering(OK).await;
         let port = receiver.address.port();
-        let canary = Canary::at([127, 0, 0, 2], port).await;
+        let canary = canary([127, 0, 0, 2], port);
         // First the allowed address, then the canary's, TTL 0, by turns.
         let server = server(|question| {
             let last = if question.nth % 2 == 1 { 1 } else { 2 };
@@ -144,17 +124,17 @@ fn a_name_that_rebinds_never_reaches_the_second_address() {
             }
         }
         assert_eq!((reached, receiver.accepted()), (3, 3));
-        canary.heard_nothing().await;
+        canary.heard_nothing().unwrap();
     });
 }
 
 #[test]
 fn one_forbidden_answer_among_public_ones_refuses_the_name() {
     run(async {
-        let one = Canary::at([127, 0, 0, 1], 0).await;
-        let port = one.0.local_addr().unwrap().port();
-        let two = Canary::at([127, 0, 0, 2], port).await;
-        let three = Canary::at([127, 0, 0, 3], port).await;
+        let one = canary([127, 0, 0, 1], 0);
+        let port = one.addr().unwrap().port();
+        let two = canary([127, 0, 0, 2], port);
+        let three = canary([127, 0, 0, 3], port);
         let mixed = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>();
         for answers in [
             mixed(&["93.184.216.34", "127.0.0.2"]),
@@ -174,7 +154,7 @@ fn one_forbidden_answer_among_public_ones_refuses_the_name() {
             assert!(!report.started);
         }
         for canary in [one, two, three] {
-            canary.heard_nothing().await;
+            canary.heard_nothing().unwrap();
         }
     });
 }
@@ -182,8 +162,8 @@ fn one_forbidden_answer_among_public_ones_refuses_the_name() {
 #[test]
 fn the_last_of_many_answers_is_judged_too() {
     run(async {
-        let canary = Canary::at([127, 0, 0, 2], 0).await;
-        let port = canary.0.local_addr().unwrap().port();
+        let canary = canary([127, 0, 0, 2], 0);
+        let port = canary.addr().unwrap().port();
         let many = |count: u8| {
             let mut answers: Vec<IpAddr> =
                 (1..count).map(|n| IpAddr::from([20, 1, 2, n])).collect();
@@ -196,7 +176,7 @@ fn the_last_of_many_answers_is_judged_too() {
         let destination = named(&sender, "many.example", port);
         let report = post(&sender, &destination).await;
         assert_eq!(reason(&report), "forbidden_address");
-        canary.heard_nothing().await;
+        canary.heard_nothing().unwrap();
     });
 }
 
@@ -299,7 +279,7 @@ fn four_addresses_of_a_name_are_tried() {
         let taken = tokio::net::TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let canary = Canary::at([127, 0, 0, 5], port).await;
+        let canary = canary([127, 0, 0, 5], port);
         let fourth = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 4), port))
             .await
             .unwrap();
@@ -317,7 +297,7 @@ fn four_addresses_of_a_name_are_tried() {
             reason(&post(&sender, &destination).await),
             "connect_refused"
         );
-        canary.heard_nothing().await;
+        canary.heard_nothing().unwrap();
     });
 }
 
