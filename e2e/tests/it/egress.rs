@@ -138,17 +138,7 @@ fn names_that_rebind_or_mix_reach_nobody() {
 /// 502 of the third, and then dies; it comes back and refuses nobody.
 #[test]
 fn a_proxy_that_fails_costs_no_attempt() {
-    let server = DnsServer::start(|question: &DnsQuestion| {
-        let last = match question.name.as_str() {
-            "ok.example." => 1,
-            "denied.example." => 2,
-            "unknown.example." => 3,
-            "lost.example." => 4,
-            _ => return DnsAnswer::Addresses(vec![IpAddr::from([10, 0, 0, 1])], 60),
-        };
-        DnsAnswer::Addresses(vec![IpAddr::from([127, 0, 0, last])], 60)
-    })
-    .unwrap();
+    let server = one_address_each();
     let addr = free_addr().unwrap();
     let p = Pipeline::new("proxy")
         .with_names(&server)
@@ -220,6 +210,21 @@ fn a_proxy_that_fails_costs_no_attempt() {
         "no other way"
     );
     operators_are_told(services);
+}
+
+/// A name server that knows each receiver's own address, and a private one.
+fn one_address_each() -> DnsServer {
+    let zone = |question: &DnsQuestion| {
+        let ip = match question.name.as_str() {
+            "ok.example." => [127, 0, 0, 1],
+            "denied.example." => [127, 0, 0, 2],
+            "unknown.example." => [127, 0, 0, 3],
+            "lost.example." => [127, 0, 0, 4],
+            _ => [10, 0, 0, 1],
+        };
+        DnsAnswer::Addresses(vec![IpAddr::from(ip)], 60)
+    };
+    DnsServer::start(zone).unwrap()
 }
 
 /// It waits at no fault of its own, which nothing counts against it.
