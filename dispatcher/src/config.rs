@@ -146,6 +146,7 @@ impl Config {
             dns_servers: egress::read_dns_servers(keys),
             secrets: SecretsSection::read(keys),
         };
+        config.secrets.check_key_file(keys);
         if config.slots < u32::from(config.workers) {
             keys.problem(
                 &SLOTS,
@@ -190,5 +191,40 @@ mod tests {
             "{errors}"
         );
         assert!(read(&[]).is_ok());
+    }
+
+    /// Goal: `--check-config` says what a start would fail by, and never shows
+    /// a key. Method: files that are no key files.
+    #[test]
+    fn a_key_file_is_looked_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kek");
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let told = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            let given = [("secrets.kek_file", path.to_str().unwrap())];
+            read(&given)
+                .map(|_| ())
+                .map_err(|errors| errors.to_string())
+        };
+        assert_eq!(told(&format!("writing: k1\nk1: {key}\n")), Ok(()));
+        for (content, says) in [
+            (format!("writing: k2\nk1: {key}\n"), "the writing key k2"),
+            (format!("k1: {key}\n"), "no line `writing: id`"),
+            (
+                format!("writing: k1\nk1: {}\n", &key[4..]),
+                "32 random bytes",
+            ),
+            (format!("writing: k1\nk1: {key}\nk1: {key}\n"), "repeats"),
+            (key.to_owned(), "expected `id: key`"),
+        ] {
+            let said = told(&content).unwrap_err();
+            assert!(said.starts_with("secrets.kek_file"), "{said}");
+            assert!(said.contains(says) && !said.contains(&key[4..]), "{said}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        let given = [("secrets.kek_file", path.to_str().unwrap())];
+        let said = read(&given).unwrap_err().to_string();
+        assert!(said.contains("cannot be read: No such file"), "{said}");
     }
 }

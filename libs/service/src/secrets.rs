@@ -77,11 +77,29 @@ impl SecretsSection {
                 "holds what stands in a key file; write that to a file and give its path",
             );
         }
+        let kek_file = kek_file.filter(|text| !is_content(text));
         Self {
             kek_file: kek_file.map(PathBuf::from),
             directory: keys.opt_string(&DIRECTORY).map(PathBuf::from),
             env_prefix,
         }
+    }
+}
+
+impl SecretsSection {
+    /// Holds the key file to its form now: for a service that cannot do
+    /// without, so that `--check-config` finds what its start would.
+    pub fn check_key_file(&self, keys: &mut Keys) {
+        let Some(Err(error)) = self.kek_file.as_deref().map(KeyFile::open) else {
+            return;
+        };
+        let mut reason = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            reason.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        keys.problem(&KEK_FILE, reason);
     }
 }
 
