@@ -8,13 +8,14 @@ use hooklane_model::catalog::Catalog;
 use hooklane_model::id::new_uid;
 use hooklane_model::plan::{self, Given, Plan, PlanError, PlannedChange, StartOffsets, spoken};
 use hooklane_model::resource::{
-    Document, Endpoint, Kind, Manifest, ResourceKey, SigningScheme, spec_path,
+    Document, Endpoint, Kind, Manifest, ResourceKey, Signing, SigningScheme, SigningSecret,
+    spec_path,
 };
 use hooklane_model::secret::Secret;
 use hooklane_model::time::Clock;
 use hooklane_model::url_rule::is_internal_name;
 use hooklane_secrets::Sealer;
-use hooklane_sender::EgressPolicy;
+use hooklane_sender::{EgressPolicy, Signer, SignerError};
 use hooklane_service::secrets::check_name;
 use serde_json::json;
 use url::Url;
@@ -162,7 +163,43 @@ fn doubts(endpoint: &Endpoint, egress: &EgressPolicy) -> Vec<String> {
             doubts.push(format!("{place}: dispatchers will not read it: {reason}"));
         }
     }
+    doubts.extend(unfit_keys(&spec.signing));
+    let headers = spec.headers.iter().flat_map(|custom| &custom.headers);
+    for (name, _) in headers.filter(|(name, _)| sounds_secret(name)) {
+        doubts.push(format!(
+            "spec.headers.{name:?}: is stored and shown in clear; if it is what lets requests in, \
+             it belongs into spec.auth.header"
+        ));
+    }
     doubts
+}
+
+/// Signing secrets given in clear that make no key: what their form does not
+/// tell, such as a public key that is not its seed's.
+fn unfit_keys(signing: &Signing) -> Vec<String> {
+    let clear = |(at, listed): (usize, &SigningSecret)| {
+        let secret = listed.secret.inline()?.clone();
+        let alone = Signing {
+            secrets: vec![listed.clone()],
+            ..signing.clone()
+        };
+        match Signer::try_new(&alone, &[secret]) {
+            Err(SignerError::Secret { reason, .. }) => Some(format!(
+                "spec.signing.secrets[{at}]: dispatchers will not sign with it: it {reason}"
+            )),
+            _ => None,
+        }
+    };
+    let secrets = signing.secrets.iter().enumerate();
+    secrets.filter_map(clear).collect()
+}
+
+/// Whether a header of this name is likely to carry a credential.
+fn sounds_secret(name: &str) -> bool {
+    let name = name.replace(['-', '_'], "");
+    ["apikey", "token", "secret", "password", "credential"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// Why the deployment's egress policy, as far as it is known here, keeps
@@ -249,17 +286,55 @@ mod tests {
 
     use super::*;
 
+    fn doubted(tenant: &str, spec: &str) -> Vec<String> {
+        let text = format!(
+            "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: {tenant}, name: e}}\n\
+             spec: {{url: 'https://erp.example/', {spec}}}"
+        );
+        match &parse_yaml(&text).unwrap()[0].manifest {
+            Manifest::Endpoint(endpoint) => doubts(endpoint, &EgressPolicy::default()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_key_pair_that_is_none_is_said_before_it_is_stored() {
+        // The last byte is of another public key.
+        let pair = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ\
+                    6p9lMicMFs6K";
+        for (end, doubts) in [("vg==", 0), ("vw==", 1)] {
+            let said = doubted(
+                "acme",
+                &format!("signing: {{secrets: [{{value: {pair}{end}}}]}}"),
+            );
+            assert_eq!(said.len(), doubts, "{said:?}");
+            assert!(said.iter().all(|it| it.contains("secrets[0]")), "{said:?}");
+            assert!(!said.concat().contains("6Xb/"), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_among_the_headers_is_said_early() {
+        for (name, doubts) in [
+            ("X-Api-Key", 1),
+            ("x-auth-token", 1),
+            ("x_secret", 1),
+            ("x-tenant", 0),
+            ("accept", 0),
+        ] {
+            let said = doubted("acme", &format!("headers: {{{name}: hunter2}}"));
+            assert_eq!(said.len(), doubts, "{name}: {said:?}");
+            assert!(!said.concat().contains("hunter2"), "{said:?}");
+        }
+    }
+
     #[test]
     fn names_that_nothing_is_mounted_by_are_said_early() {
         let said = |tenant: &str, from: &str| {
-            let text = format!(
-                "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: {tenant}, name: e}}\n\
-                 spec: {{url: 'https://erp.example/', auth: {{bearer: {{valueFrom: {{{from}}}}}}}}}"
-            );
-            match &parse_yaml(&text).unwrap()[0].manifest {
-                Manifest::Endpoint(endpoint) => doubts(endpoint, &EgressPolicy::default()),
-                other => panic!("{other:?}"),
-            }
+            doubted(
+                tenant,
+                &format!("auth: {{bearer: {{valueFrom: {{{from}}}}}}}"),
+            )
         };
         assert_eq!(said("acme", "file: erp/token"), Vec::<String>::new());
         assert_eq!(said("acme", "env: TOKEN"), Vec::<String>::new());

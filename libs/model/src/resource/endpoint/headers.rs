@@ -91,7 +91,7 @@ pub(super) fn check_value(value: &str) -> Result<(), &'static str> {
 }
 
 /// Headers that frame the message, route it, or are set by Hooklane.
-const DENIED: [&str; 33] = [
+const DENIED: [&str; 34] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -118,6 +118,7 @@ const DENIED: [&str; 33] = [
     "upgrade",
     "user-agent",
     "via",
+    "x-google-metadata-request",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
@@ -129,12 +130,13 @@ const DENIED: [&str; 33] = [
 
 /// Families of such headers. Among them are those by which cloud metadata
 /// services tell a wanted request from a forged one.
-const DENIED_PREFIXES: [&str; 7] = [
+const DENIED_PREFIXES: [&str; 8] = [
     "webhook-",
     "ce-",
     "proxy-",
     "sec-",
     "x-forwarded-",
+    "x-aliyun-ecs-metadata-token",
     "x-aws-ec2-metadata-token",
     "x-metadata-",
 ];

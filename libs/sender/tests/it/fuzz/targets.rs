@@ -251,6 +251,7 @@ const NEVER: &[&str] = &[
     "user-agent",
     "via",
     "www-authenticate",
+    "x-google-metadata-request",
     "x-http-method",
     "x-http-method-override",
     "x-hub-signature-256",
@@ -269,6 +270,7 @@ const NEVER_BEGINS: &[&str] = &[
     "proxy-",
     "sec-",
     "x-forwarded-",
+    "x-aliyun-ecs-metadata-token",
     "x-aws-ec2-metadata-token",
     "x-metadata-",
 ];
