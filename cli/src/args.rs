@@ -37,7 +37,7 @@ pub struct KafkaArgs {
     /// Brokers to find the cluster by, separated by commas
     #[arg(long, value_name = "HOST:PORT", global = true)]
     pub brokers: Option<String>,
-    /// YAML file with sections `kafka` and `secrets`; HOOKLANE__SECTION__KEY variables override it
+    /// YAML file with sections `kafka`, `egress`, `secrets`; HOOKLANE__SECTION__KEY variables override it
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
