@@ -25,8 +25,11 @@ pub struct RotateArgs {
     /// Its tenant; may be left out where one tenant alone has an endpoint of this name
     #[arg(long, value_name = "TENANT")]
     pub tenant: Option<String>,
-    /// How long the old secrets go on signing; 0s ends them at once
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_overlap)]
+    /// How long until the new secret signs: time for the receiver to learn it
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_time)]
+    pub after: Duration,
+    /// How long the old secrets go on signing from then on; 0s ends them at once
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_time)]
     pub overlap: Duration,
     /// Read the new secret from this file, `-` is standard input; without it one is made and shown
     #[arg(long, value_name = "FILE")]
@@ -34,14 +37,14 @@ pub struct RotateArgs {
 }
 
 /// A year: who wants more than that wants no rotation.
-const OVERLAP_MAX: Duration = Duration::from_secs(366 * 86_400);
+const TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
-fn parse_overlap(text: &str) -> Result<Duration, String> {
-    let overlap = hooklane_model::duration::parse(text).map_err(|e| e.to_string())?;
-    if overlap > OVERLAP_MAX {
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = hooklane_model::duration::parse(text).map_err(|e| e.to_string())?;
+    if time > TIME_MAX {
         return Err("is more than a year".to_owned());
     }
-    Ok(overlap)
+    Ok(time)
 }
 
 /// Runs the command.
@@ -61,6 +64,7 @@ pub(super) fn run(
     };
     let rotation = Rotation {
         value,
+        after: args.after,
         overlap: args.overlap,
     };
     let mut sealer = super::sealer(cluster, io)?.ok_or(CliError::NoKeys)?;
@@ -86,10 +90,11 @@ pub(super) fn run(
     for change in &written.changes {
         if let Manifest::Endpoint(endpoint) = &change.document.manifest
             && !endpoint.spec.signing.scheme.signs_with_all()
+            && args.after.is_zero()
         {
             io.say(
                 "warning: this scheme has room for one signature: the new secret signs at once, so \
-                 the receiver must know it already",
+                 the receiver must know it already; `--after 1h` gives it an hour",
             );
         }
         if let Some(secret) = sealer.take_made(&change.document) {

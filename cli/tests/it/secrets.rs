@@ -264,7 +264,13 @@ fn sha1_is_warned_of_and_a_name_of_two_tenants_is_asked_for() {
         ran.err
     );
     let rotate = ["secret", "rotate", "erp", "--overlap", "24h"];
-    assert_eq!(vault.run(&rotate, "").code, 0);
+    let ran = vault.run(&rotate, "");
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("signs at once"), "{}", ran.err);
+    let later = vault.run(&[&rotate[..], &["--after", "1h"]].concat(), "");
+    assert!(!later.err.contains("signs at once"), "{}", later.err);
+    let newest = vault.stored()["spec"]["signing"]["secrets"][0].clone();
+    assert_eq!(newest["notBefore"], "2026-01-02T04:04:05.000Z");
     vault.apply(&given().replace("acme", "other")).quiet(0);
     let refused = vault.run(&rotate, "").refused(2);
     assert!(

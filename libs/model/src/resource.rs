@@ -14,7 +14,7 @@ mod subscription;
 pub use endpoint::{
     Auth, BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, Fingerprint, OnExhausted, Ordering,
     PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
-    Verification, check_credential,
+    Validity, Verification, check_credential,
 };
 pub use manifest::{
     Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml, spec_path,

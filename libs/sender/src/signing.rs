@@ -13,7 +13,7 @@ mod stripe;
 mod text;
 mod twilio;
 
-use hooklane_model::resource::{Signing, SigningScheme};
+use hooklane_model::resource::{Signing, SigningScheme, Validity};
 use hooklane_model::secret::Secret;
 use hooklane_model::time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -72,11 +72,11 @@ impl ToSign<'_> {
     }
 }
 
-/// A key and its end.
+/// A key, and when it signs.
 #[derive(Debug)]
 struct Held {
     key: Key,
-    expires_at: Option<UnixMillis>,
+    valid: Validity,
 }
 
 /// An endpoint's signer.
@@ -109,10 +109,8 @@ impl Signer {
         for (index, (about, secret)) in signing.secrets.iter().zip(secrets).enumerate() {
             let key = Key::try_new(signing.scheme, secret)
                 .map_err(|reason| SignerError::Secret { index, reason })?;
-            keys.push(Held {
-                key,
-                expires_at: about.expires_at,
-            });
+            let valid = about.validity();
+            keys.push(Held { key, valid });
         }
         Ok(Self {
             scheme: signing.scheme,
@@ -136,7 +134,7 @@ impl Signer {
         };
         let valid = || {
             let held = self.keys.iter();
-            let held = held.filter(|held| held.expires_at.is_none_or(|end| what.now < end));
+            let held = held.filter(|held| held.valid.holds(what.now));
             held.map(|held| &held.key)
         };
         let first = valid().next().ok_or(NoValidSecret)?;

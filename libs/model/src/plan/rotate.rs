@@ -20,12 +20,14 @@ const OLD_MAX: usize = 9;
 pub struct Rotation {
     /// The new secret; `None` makes one.
     pub value: Option<Secret>,
-    /// How long the old ones go on signing.
+    /// How long until it signs: time for receivers to learn it.
+    pub after: Duration,
+    /// How long the old ones go on signing from then on.
     pub overlap: Duration,
 }
 
-/// Plans to sign with a new secret from now on, and with those there are until
-/// the overlap ends. One that ends sooner already still does; one that has
+/// Plans to sign with a new secret from now on, or a while later, and with those
+/// there are until the overlap ends. One that ends sooner already still does; one that has
 /// ended goes.
 ///
 /// # Errors
@@ -79,8 +81,13 @@ fn rotated(
     let text = value
         .expose_text()
         .ok_or_else(|| invalid("the secret is not text".to_owned()))?;
-    let new = json!({"createdAt": now.to_rfc3339(), "value": text});
-    let old = old_secrets(&signing.secrets, &document.spec, (now, rotation.overlap));
+    let mut new = json!({"createdAt": now.to_rfc3339(), "value": text});
+    let start = now.after(rotation.after);
+    if start > now {
+        new["notBefore"] = json!(start.to_rfc3339());
+    }
+    let end = start.after(rotation.overlap);
+    let old = old_secrets(&signing.secrets, &document.spec, (now, end));
     let mut changed = (**document).clone();
     let mut spec = document.spec.clone();
     spec["signing"]["secrets"] = std::iter::once(new).chain(old).collect();
@@ -95,15 +102,15 @@ fn rotated(
 fn old_secrets(
     secrets: &[SigningSecret],
     spec: &Value,
-    (now, overlap): (UnixMillis, Duration),
+    (now, end): (UnixMillis, UnixMillis),
 ) -> Vec<Value> {
-    let end = now.after(overlap);
     let as_written = |at| spec["signing"]["secrets"][at].clone();
     let kept = secrets.iter().enumerate().filter_map(|(at, secret)| {
         let ends = secret.expires_at.map_or(end, |already| already.min(end));
         let mut written = as_written(at);
         written["expiresAt"] = json!(ends.to_rfc3339());
-        (ends > now).then_some(written)
+        let signs = ends > now && secret.not_before.is_none_or(|start| start < ends);
+        signs.then_some(written)
     });
     kept.take(OLD_MAX).collect()
 }

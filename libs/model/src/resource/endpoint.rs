@@ -29,7 +29,7 @@ pub use self::format::PayloadFormat;
 pub use self::headers::CustomHeaders;
 pub use self::rate_limit::RateLimit;
 pub use self::retry::RetryPolicy;
-pub use self::signing::{Signing, SigningScheme, SigningSecret, StandardKey};
+pub use self::signing::{Signing, SigningScheme, SigningSecret, StandardKey, Validity};
 pub use self::verification::{Fingerprint, Verification};
 
 /// Where deliveries go, and how.

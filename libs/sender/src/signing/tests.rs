@@ -26,6 +26,7 @@ fn signing(scheme: SigningScheme, secrets: &[(&str, Option<u64>)]) -> (Signing, 
     let listed = secrets.iter().map(|(text, end)| SigningSecret {
         id: None,
         created_at: None,
+        not_before: None,
         expires_at: end.map(UnixMillis),
         secret: SecretRef::Inline(clear(text)),
     });
@@ -230,6 +231,36 @@ fn schemes_of_one_signature_use_the_first_valid_secret() {
     ];
     let (signature, _) = sign(&signer(SigningScheme::Github, &many), &what).unwrap();
     assert!(signature.starts_with("sha256=757107ea"), "{signature}");
+}
+
+/// Goal: with one signature to a request, too, a secret can be changed without
+/// a delivery that the receiver refuses. Method: it knows the new secret before
+/// that signs, and the old one ends when it does.
+#[test]
+fn a_secret_signs_from_its_time_on() {
+    let anywhere = url("https://x.example/");
+    let (mut listed, secrets) = signing(
+        SigningScheme::Github,
+        &[
+            ("new-secret-1234567", None),
+            ("old-secret-1234567", Some(11_000)),
+        ],
+    );
+    listed.secrets[0].not_before = Some(UnixMillis(11_000));
+    let changing = Signer::try_new(&listed, &secrets).unwrap();
+    let alone = |secret| signer(SigningScheme::Github, &[(secret, None)]);
+    for (seconds, secret) in [(10, "old-secret-1234567"), (11, "new-secret-1234567")] {
+        let what = request(&anywhere, "dlv_1", seconds, b"{}");
+        assert_eq!(
+            sign(&changing, &what),
+            sign(&alone(secret), &what),
+            "{seconds}"
+        );
+    }
+    listed.secrets[1].expires_at = Some(UnixMillis(5_000));
+    let gap = Signer::try_new(&listed, &secrets).unwrap();
+    let what = request(&anywhere, "dlv_1", 6, b"{}");
+    assert_eq!(sign(&gap, &what), Err(NoValidSecret));
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn signer(scheme: SigningScheme, secret: &str) -> Signer {
         secrets: vec![SigningSecret {
             id: None,
             created_at: None,
+            not_before: None,
             expires_at: None,
             secret: SecretRef::Inline(secret.clone()),
         }],

@@ -88,6 +88,8 @@ pub struct SigningSecret {
     pub id: Option<String>,
     /// When it was made; tells people which is which.
     pub created_at: Option<UnixMillis>,
+    /// From when on it signs; `None` is at once.
+    pub not_before: Option<UnixMillis>,
     /// From when on it signs no more; `None` is never.
     pub expires_at: Option<UnixMillis>,
     /// Where it is.
@@ -95,11 +97,29 @@ pub struct SigningSecret {
 }
 
 impl SigningSecret {
-    /// Whether it signs at `now`, which is when the attempt is made, not when
-    /// the delivery was enqueued.
+    /// When it signs.
     #[must_use]
-    pub fn is_valid(&self, now: UnixMillis) -> bool {
-        self.expires_at.is_none_or(|end| now < end)
+    pub fn validity(&self) -> Validity {
+        Validity {
+            from: self.not_before,
+            until: self.expires_at,
+        }
+    }
+}
+
+/// When a secret signs: judged when the attempt is made, not when the delivery
+/// was enqueued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    from: Option<UnixMillis>,
+    until: Option<UnixMillis>,
+}
+
+impl Validity {
+    /// Whether it signs at `now`.
+    #[must_use]
+    pub fn holds(&self, now: UnixMillis) -> bool {
+        self.from.is_none_or(|start| now >= start) && self.until.is_none_or(|end| now < end)
     }
 }
 
@@ -194,7 +214,14 @@ fn read_secret(
     let path = fields.path_of("value");
     let id = fields.text("id", findings);
     let created_at = read_time("createdAt", &mut fields, findings);
+    let not_before = read_time("notBefore", &mut fields, findings);
     let expires_at = read_time("expiresAt", &mut fields, findings);
+    if let (Some(start), Some(end)) = (not_before, expires_at)
+        && start >= end
+    {
+        let reason = "is not before expiresAt, so the secret never signs";
+        findings.problem(fields.path_of("notBefore"), reason);
+    }
     let secret = SecretRef::read(&mut fields, findings);
     fields.finish(findings);
     let secret = secret?;
@@ -206,6 +233,7 @@ fn read_secret(
     Some(SigningSecret {
         id,
         created_at,
+        not_before,
         expires_at,
         secret,
     })

@@ -52,7 +52,11 @@ fn a_rotation_puts_the_new_one_first_and_ends_the_old_ones() {
     let key = world.catalog.documents()[0].0.clone();
     let rotate_to = |world: &mut World, value: Option<&str>, overlap| {
         let value = value.map(|text| Secret::from(text.to_owned()));
-        let rotation = Rotation { value, overlap };
+        let rotation = Rotation {
+            value,
+            after: Duration::ZERO,
+            overlap,
+        };
         let plan =
             world.plan(|catalog, given, book| rotate(catalog, &key, &rotation, given, book))?;
         world.write(&plan);
@@ -105,6 +109,7 @@ fn rotations_keep_a_bounded_number_of_old_secrets() {
         );
         let rotation = Rotation {
             value: Some(Secret::from(value)),
+            after: Duration::ZERO,
             overlap: Duration::from_secs(3_600),
         };
         let plan = world.plan(|catalog, given, book| rotate(catalog, &key, &rotation, given, book));
@@ -122,6 +127,7 @@ fn what_does_not_sign_is_not_rotated() {
     for expected in ["does not sign", "does not exist"] {
         let rotation = Rotation {
             value: None,
+            after: Duration::ZERO,
             overlap: Duration::ZERO,
         };
         let plan = world.plan(|catalog, given, book| rotate(catalog, &key, &rotation, given, book));
@@ -129,4 +135,40 @@ fn what_does_not_sign_is_not_rotated() {
         assert!(error.contains(expected), "{error}");
         key.name = "other".to_owned();
     }
+}
+
+/// Goal: between the old secret and one that signs later there is no moment
+/// without a valid one. Method: two such rotations, the second before the first
+/// one's secret signs.
+#[test]
+fn a_secret_that_signs_later_leaves_no_gap() {
+    let hour = Duration::from_secs(3_600);
+    let mut world = World::new();
+    world
+        .apply(&standard(&format!("{{value: {CLEAR}}}")))
+        .unwrap();
+    let key = world.catalog.documents()[0].0.clone();
+    let mut rotate_in = |hours: u32, value: &str| {
+        let rotation = Rotation {
+            value: Some(Secret::from(value.to_owned())),
+            after: hours * hour,
+            overlap: Duration::ZERO,
+        };
+        let plan = world.plan(|catalog, given, book| rotate(catalog, &key, &rotation, given, book));
+        world.write(&plan.unwrap());
+        let spec = world.stored().0;
+        let times = |name: &str| -> Vec<Option<String>> {
+            let secrets = spec["signing"]["secrets"].as_array().unwrap().iter();
+            let time = secrets.map(|it| Some(it.get(name)?.as_str()?.to_owned()));
+            time.collect()
+        };
+        (times("notBefore"), times("expiresAt"))
+    };
+    let at = |hours: u32| Some(T0.after(hours * hour).to_rfc3339());
+    let in_two = rotate_in(2, OTHER);
+    assert_eq!(in_two, (vec![at(2), None], vec![None, at(2)]));
+    // The one that never comes to sign is left out.
+    let new = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+    let in_one = rotate_in(1, new);
+    assert_eq!(in_one, (vec![at(1), None], vec![None, at(1)]));
 }

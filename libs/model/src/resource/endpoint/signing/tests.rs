@@ -21,17 +21,36 @@ fn secrets_read_with_their_times() {
         "secrets": [
             {"id": "new", "createdAt": "2026-11-25T00:00:00Z", "value": SECRET},
             {"id": "old", "expiresAt": "1970-01-01T00:00:01Z", "valueFrom": {"env": "OLD"}},
+            {"notBefore": "1970-01-01T00:00:01Z", "valueFrom": {"env": "LATER"}},
         ],
     }));
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(signing.scheme, SigningScheme::Standard);
-    let [new, old] = &signing.secrets[..] else {
+    let [new, old, later] = &signing.secrets[..] else {
         panic!("{signing:?}")
     };
     assert_eq!(new.secret.inline().unwrap().expose(), SECRET.as_bytes());
-    assert!(new.is_valid(UnixMillis(u64::MAX)));
-    assert!(old.is_valid(UnixMillis(999)));
-    assert!(!old.is_valid(UnixMillis(1_000)), "the end is not included");
+    assert!(new.validity().holds(UnixMillis(u64::MAX)));
+    assert!(old.validity().holds(UnixMillis(999)));
+    assert!(
+        !old.validity().holds(UnixMillis(1_000)),
+        "the end is not included"
+    );
+    assert!(!later.validity().holds(UnixMillis(999)));
+    assert!(later.validity().holds(UnixMillis(1_000)), "the start is");
+}
+
+#[test]
+fn a_secret_that_would_never_sign_is_a_problem() {
+    let at = "2026-11-25T00:00:00Z";
+    let (_, problems) = read(json!({"secrets": [
+        {"value": SECRET, "notBefore": at, "expiresAt": at},
+        {"value": SECRET, "notBefore": at, "expiresAt": "2026-11-25T00:00:01Z"},
+        {"value": SECRET},
+    ]}));
+    let expected = "spec.signing.secrets[0].notBefore: is not before expiresAt, so the secret \
+                    never signs";
+    assert_eq!(problems, [expected]);
 }
 
 #[test]
