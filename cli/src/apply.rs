@@ -11,7 +11,7 @@ use hooklane_model::resource::{
     Document, Endpoint, Kind, Manifest, ResourceKey, Signing, SigningScheme, SigningSecret,
     spec_path,
 };
-use hooklane_model::secret::Secret;
+use hooklane_model::secret::{Secret, SecretRef};
 use hooklane_model::time::Clock;
 use hooklane_model::url_rule::is_internal_name;
 use hooklane_secrets::Sealer;
@@ -164,6 +164,13 @@ fn doubts(endpoint: &Endpoint, egress: &EgressPolicy) -> Vec<String> {
         }
     }
     doubts.extend(unfit_keys(&spec.signing));
+    let parameters = spec.url.query_pairs();
+    for (name, _) in parameters.filter(|(name, _)| sounds_secret(name)) {
+        doubts.push(format!(
+            "spec.url: its parameter {name:?} is stored and shown in clear; if it is what lets \
+             requests in, ask the receiver for a header: spec.auth"
+        ));
+    }
     let headers = spec.headers.iter().flat_map(|custom| &custom.headers);
     for (name, _) in headers.filter(|(name, _)| sounds_secret(name)) {
         doubts.push(format!(
@@ -174,29 +181,41 @@ fn doubts(endpoint: &Endpoint, egress: &EgressPolicy) -> Vec<String> {
     doubts
 }
 
-/// Signing secrets given in clear that make no key: what their form does not
-/// tell, such as a public key that is not its seed's.
+/// Signing secrets given in clear that make no key.
 fn unfit_keys(signing: &Signing) -> Vec<String> {
-    let clear = |(at, listed): (usize, &SigningSecret)| {
-        let secret = listed.secret.inline()?.clone();
-        let alone = Signing {
-            secrets: vec![listed.clone()],
-            ..signing.clone()
-        };
-        match Signer::try_new(&alone, &[secret]) {
-            Err(SignerError::Secret { reason, .. }) => Some(format!(
-                "spec.signing.secrets[{at}]: dispatchers will not sign with it: it {reason}"
-            )),
-            _ => None,
-        }
+    let unfit = |(at, listed): (usize, &SigningSecret)| {
+        let reason = unfit_key(signing.scheme, listed.secret.inline()?)?;
+        Some(format!(
+            "spec.signing.secrets[{at}]: dispatchers will not sign with it: it {reason}"
+        ))
     };
     let secrets = signing.secrets.iter().enumerate();
-    secrets.filter_map(clear).collect()
+    secrets.filter_map(unfit).collect()
 }
 
-/// Whether a header of this name is likely to carry a credential.
+/// Why a secret makes no key: what its form does not tell, such as a public
+/// key that is not its seed's.
+pub(crate) fn unfit_key(scheme: SigningScheme, secret: &Secret) -> Option<&'static str> {
+    let alone = Signing {
+        scheme,
+        header: None,
+        secrets: vec![SigningSecret {
+            id: None,
+            created_at: None,
+            not_before: None,
+            expires_at: None,
+            secret: SecretRef::Inline(secret.clone()),
+        }],
+    };
+    match Signer::try_new(&alone, std::slice::from_ref(secret)) {
+        Err(SignerError::Secret { reason, .. }) => Some(reason),
+        _ => None,
+    }
+}
+
+/// Whether a header or parameter of this name is likely to carry a credential.
 fn sounds_secret(name: &str) -> bool {
-    let name = name.replace(['-', '_'], "");
+    let name = name.to_ascii_lowercase().replace(['-', '_'], "");
     ["apikey", "token", "secret", "password", "credential"]
         .iter()
         .any(|word| name.contains(word))
@@ -287,9 +306,13 @@ mod tests {
     use super::*;
 
     fn doubted(tenant: &str, spec: &str) -> Vec<String> {
+        let url = match spec.starts_with("url: ") {
+            true => "",
+            false => "url: 'https://erp.example/', ",
+        };
         let text = format!(
             "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: {tenant}, name: e}}\n\
-             spec: {{url: 'https://erp.example/', {spec}}}"
+             spec: {{{url}{spec}}}"
         );
         match &parse_yaml(&text).unwrap()[0].manifest {
             Manifest::Endpoint(endpoint) => doubts(endpoint, &EgressPolicy::default()),
@@ -324,6 +347,19 @@ mod tests {
         ] {
             let said = doubted("acme", &format!("headers: {{{name}: hunter2}}"));
             assert_eq!(said.len(), doubts, "{name}: {said:?}");
+            assert!(!said.concat().contains("hunter2"), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_in_the_url_is_said_early() {
+        for (query, doubts) in [
+            ("?access_token=hunter2&Api-Key=1", 2),
+            ("?a=hunter2", 0),
+            ("", 0),
+        ] {
+            let said = doubted("acme", &format!("url: 'https://erp.example/{query}'"));
+            assert_eq!(said.len(), doubts, "{query}: {said:?}");
             assert!(!said.concat().contains("hunter2"), "{said:?}");
         }
     }

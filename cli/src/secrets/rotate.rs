@@ -84,7 +84,21 @@ pub(super) fn run(
         plan::rotate(catalog, &key, &rotation, &mut given, &mut sealer).map_err(CliError::Plan)
     };
     // First without writing: who is refused takes over from no other writer.
-    make(&stored.catalog)?;
+    let planned = make(&stored.catalog)?;
+    let scheme = planned
+        .changes
+        .iter()
+        .find_map(|change| match &change.document.manifest {
+            Manifest::Endpoint(endpoint) => Some(endpoint.spec.signing.scheme),
+            _ => None,
+        });
+    if let (Some(scheme), Some(value)) = (scheme, &rotation.value)
+        && let Some(reason) = apply::unfit_key(scheme, value)
+    {
+        return Err(CliError::Usage(format!(
+            "--value-file: the secret {reason}"
+        )));
+    }
     let written = store::write(cluster, &mut make)?;
     apply::show(&written, false, io)?;
     for change in &written.changes {

@@ -202,6 +202,12 @@ fn a_rotation_has_both_until_the_overlap_ends() {
     assert_eq!(ran, "Endpoint acme/erp configured\n");
     let secrets = vault.stored()["spec"]["signing"]["secrets"].clone();
     assert_eq!(secrets.as_array().unwrap().len(), 1);
+    // The last byte is of another public key.
+    let pair = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9l\
+                MicMFs6Kvw==";
+    let refused = vault.run(&args, pair).refused(2);
+    assert!(refused.contains("is not its seed's"), "{refused}");
+    assert!(!refused.contains("6Xb/"), "{refused}");
     // What has ended goes with the next rotation.
     vault.run(&rotate, "");
     vault.world.clock.advance(Duration::from_secs(2 * 3_600));
