@@ -46,7 +46,17 @@ pub(crate) struct Harness {
     produced: AtomicU64,
     acked: Arc<AtomicI64>,
     running: Running,
-    time: Time,
+    made: Made,
+}
+
+/// How a dispatcher and its endpoints are made.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) time: Time,
+    /// What endpoints have beside a URL.
+    pub(crate) spec: Value,
+    /// What is configured beside the broker.
+    pub(crate) keys: Vec<(&'static str, String)>,
 }
 
 /// The clocks of a dispatcher.
@@ -83,6 +93,17 @@ impl Harness {
 
     /// On clocks of the test's.
     pub(crate) fn start_at(time: Time, schedule: Value, paths: &[&str]) -> Self {
+        let spec = json!({
+            "retry": {"schedule": schedule, "jitter": 0.0},
+            "timeout": "5s",
+            "signing": {"scheme": "none"},
+        });
+        let keys = Vec::new();
+        Self::made(Made { time, spec, keys }, paths)
+    }
+
+    /// As it is said.
+    pub(crate) fn made(made: Made, paths: &[&str]) -> Self {
         let names = TopicNames::default();
         let plan = TopicPlan {
             lanes: LANES,
@@ -92,14 +113,14 @@ impl Harness {
         let broker = EmbeddedBroker::start(&internal_topics(&names, &plan)).unwrap();
         let settings = broker.settings("test").unwrap();
         let receiver = Receiver::start().unwrap();
-        let endpoints = apply(&settings, &names, &receiver, (&schedule, paths));
+        let endpoints = apply(&settings, &names, &receiver, (&made.spec, paths));
         let acked = Arc::new(AtomicI64::new(0));
         let count = acked.clone();
         let producer = Producer::new(&settings, &Profile::default(), move |report| {
             report.result.unwrap();
             count.fetch_add(1, Ordering::SeqCst);
         });
-        let running = Running::start(&settings, &time);
+        let running = Running::start(&settings, &made);
         Self {
             broker,
             settings,
@@ -110,7 +131,7 @@ impl Harness {
             produced: AtomicU64::new(0),
             acked,
             running,
-            time,
+            made,
         }
     }
 
@@ -260,7 +281,7 @@ impl Harness {
     /// Ends the dispatcher in order and starts another.
     pub(crate) fn restart(&mut self) {
         self.running.stop();
-        self.running = Running::start(&self.settings, &self.time);
+        self.running = Running::start(&self.settings, &self.made);
     }
 
     /// Ends the dispatcher in order; it must end well.
@@ -271,7 +292,7 @@ impl Harness {
 }
 
 impl Running {
-    fn start(settings: &ClientSettings, time: &Time) -> Self {
+    fn start(settings: &ClientSettings, made: &Made) -> Self {
         let fixed = [
             ("kafka.brokers", &*settings.brokers),
             ("egress.allow_cidrs", "127.0.0.0/8"),
@@ -282,15 +303,17 @@ impl Running {
         let properties = settings.properties.iter();
         let properties =
             properties.map(|(key, value)| (format!("kafka.properties.{key}"), &**value));
-        let given = fixed.into_iter().chain(properties);
+        let more = made.keys.iter();
+        let more = more.map(|(key, value)| ((*key).to_owned(), &**value));
+        let given = fixed.into_iter().chain(properties).chain(more);
         let (common, config) = read_given(Config::SECTIONS, given, Config::read).unwrap();
         let shutdown = Shutdown::new();
         let context = ServiceContext::with_clocks(
             ("hooklane-dispatcher", "dispatcher"),
             common,
             shutdown.clone(),
-            time.wall.clone(),
-            time.boot.clone(),
+            made.time.wall.clone(),
+            made.time.boot.clone(),
         );
         let context = context.unwrap();
         let inside = context.clone();
@@ -325,21 +348,18 @@ fn apply(
     settings: &ClientSettings,
     names: &TopicNames,
     receiver: &Receiver,
-    (schedule, paths): (&Value, &[&str]),
+    (spec, paths): (&Value, &[&str]),
 ) -> BTreeMap<String, EndpointUid> {
     let documents: Vec<String> = paths
         .iter()
         .map(|path| {
+            let mut spec = spec.clone();
+            spec["url"] = json!(receiver.url(path));
             json!({
                 "apiVersion": "hooklane/v1",
                 "kind": "Endpoint",
                 "metadata": {"tenant": "t", "name": path.trim_start_matches('/')},
-                "spec": {
-                    "url": receiver.url(path),
-                    "retry": {"schedule": schedule, "jitter": 0.0},
-                    "timeout": "5s",
-                    "signing": {"scheme": "none"},
-                },
+                "spec": spec,
             })
             .to_string()
         })

@@ -7,6 +7,7 @@
 )]
 
 mod harness;
+mod panics;
 mod stuck;
 
 use std::time::Duration;

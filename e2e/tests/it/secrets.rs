@@ -1,19 +1,18 @@
 //! Secrets: used, and seen by nobody.
 
 mod documented;
-mod traces;
+mod unusable;
 mod verify;
 
 use std::path::PathBuf;
 
 use hooklane_kafka::record::Record;
 use hooklane_model::ladder::Rung;
-use hooklane_test_support::{Answer, Request, Script, wait_until};
+use hooklane_test_support::{Answer, PlantedSecret, Request, Script, base64, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Kind, Pipeline, Service, subscription};
 use documented::{Received, java, key_pair};
-use traces::Canary;
 use verify::signed_with;
 
 /// 32 bytes that can be recognised.
@@ -59,7 +58,7 @@ impl Vault {
     fn key_file(&self, name: &str, writing: &str, keys: &[(&str, &str)]) {
         let mut text = format!("writing: {writing}\n");
         for (id, key) in keys {
-            text.push_str(&format!("{id}: {}\n", traces::base64(key.as_bytes())));
+            text.push_str(&format!("{id}: {}\n", base64(key.as_bytes())));
         }
         let new = self.path("new");
         std::fs::write(&new, text).unwrap();
@@ -101,14 +100,14 @@ fn signing(scheme: &str, secret: Value) -> Value {
 #[test]
 fn no_secret_is_seen_anywhere() {
     let canaries = [
-        Canary::whsec("inline", "canary:inline/standard01"),
-        Canary::text("github", "canary:inline?github&one"),
-        Canary::text("file", "canary:mounted+file=value1"),
-        Canary::text("variable", "canary:variable/value~001"),
-        Canary::whsec("rotated", "canary:rotated/standard1"),
-        Canary::whsec("refused", "canary:refused/standard1"),
-        Canary::text("bearer", "canary:bearer/token~~0001"),
-        Canary::text("key", KEK),
+        PlantedSecret::whsec("inline", "canary:inline/standard01"),
+        PlantedSecret::text("github", "canary:inline?github&one"),
+        PlantedSecret::text("file", "canary:mounted+file=value1"),
+        PlantedSecret::text("variable", "canary:variable/value~001"),
+        PlantedSecret::whsec("rotated", "canary:rotated/standard1"),
+        PlantedSecret::whsec("refused", "canary:refused/standard1"),
+        PlantedSecret::text("bearer", "canary:bearer/token~~0001"),
+        PlantedSecret::text("key", KEK),
     ];
     let value = |name: &str| {
         let found = canaries.iter().find(|canary| canary.name == name);
@@ -296,50 +295,6 @@ fn everything(vault: &Vault, services: [Service; 3]) -> String {
     seen
 }
 
-/// Goal: a secret whose key is missing costs no delivery, and a new key file
-/// is enough to send what waited.
-/// Method: the command writes with a key that the dispatcher lacks.
-#[test]
-fn a_missing_key_lets_deliveries_wait_until_it_is_there() {
-    let vault = Vault::new("missing-key");
-    let p = &vault.p;
-    let services = p.start_all();
-    let [_, dispatcher, _] = &services;
-    let secret = json!({"value": "signs-under-another-key"});
-    vault.key_file("other", "k2", &[("k2", OTHER_KEK)]);
-    let manifests = [
-        p.source(),
-        p.endpoint("/hook", signing("github", secret)),
-        subscription("all", "hook", json!({})),
-    ];
-    let documents: Vec<String> = manifests.iter().map(Value::to_string).collect();
-    let other = vault.path("other").display().to_string();
-    let keys = [("HOOKLANE__SECRETS__KEK_FILE", &*other)];
-    let apply = ["apply", "-f", "-"];
-    let (ok, _, err) = p.try_command_with(&keys, &apply, &documents.join("\n---\n"));
-    assert!(ok, "{err}");
-    vault.send("1");
-    dispatcher.wait_metric("hooklane_secrets_unavailable_total", &[], 1.0);
-    dispatcher
-        .process
-        .wait_log("key k2 is not in the key file", DEADLINE)
-        .unwrap();
-    assert_eq!(p.receiver.count("/hook"), 0);
-    vault.keys("k2", &[("k1", KEK), ("k2", OTHER_KEK)]);
-    p.receiver.wait_count("/hook", 1, DEADLINE).unwrap();
-    let books = p.settled(DEADLINE);
-    assert_eq!(
-        (&books["delivered"], &books["dead"]),
-        (&json!(1), &json!(0))
-    );
-    let request = p.receiver.requests().remove(0);
-    assert_eq!(request.status, Some(200));
-    assert!(request.header("x-hub-signature-256").is_some());
-    for service in services {
-        service.stop();
-    }
-}
-
 /// Goal: after a rotation requests carry both signatures, and when the
 /// overlap has ended the new one alone; a re-wrap changes no request.
 /// Method: Python's hmac says which secret made which signature.
@@ -347,8 +302,8 @@ fn a_missing_key_lets_deliveries_wait_until_it_is_there() {
 fn a_rotation_signs_with_both_until_the_overlap_ends() {
     let vault = Vault::new("rotation");
     let p = &vault.p;
-    let old = Canary::whsec("old", "the first of two secrets").given;
-    let new = Canary::whsec("new", "the second of two secret").given;
+    let old = PlantedSecret::whsec("old", "the first of two secrets").given;
+    let new = PlantedSecret::whsec("new", "the second of two secret").given;
     vault.apply(&[
         p.source(),
         p.endpoint("/hook", signing("standard", json!({"value": old}))),
@@ -403,7 +358,7 @@ fn receivers_verify_as_documented() {
     let vault = Vault::new("documented");
     let p = &vault.p;
     let (private, pair) = key_pair(vault.folder.path());
-    let shared = Canary::whsec("shared", "a secret of 24 bytes ...").given;
+    let shared = PlantedSecret::whsec("shared", "a secret of 24 bytes ...").given;
     let secrets = json!([{"value": shared}, {"value": pair}]);
     let spec = json!({"signing": {"scheme": "standard", "secrets": secrets}});
     vault.apply(&[
@@ -417,7 +372,7 @@ fn receivers_verify_as_documented() {
     let request = p.receiver.requests().remove(0);
     let signatures = request.header("webhook-signature").unwrap().to_owned();
     let (by_secret, by_pair) = signatures.split_once(' ').unwrap();
-    let other = Canary::whsec("other", "a secret of 24 bytes !!!").given;
+    let other = PlantedSecret::whsec("other", "a secret of 24 bytes !!!").given;
     // A year: that the clock is looked at is shown by the tolerance of -1.
     let year = "31536000";
     let received = Received::new(&request, &request.body);

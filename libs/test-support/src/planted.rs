@@ -3,17 +3,20 @@
 use std::fmt::Write;
 
 /// A value that must not be seen.
-pub(super) struct Canary {
-    pub(super) name: &'static str,
+#[derive(Debug)]
+pub struct PlantedSecret {
+    /// What a test calls it.
+    pub name: &'static str,
     /// As a person gives it.
-    pub(super) given: String,
+    pub given: String,
     /// The texts that are secret: what is given, and the key in it.
     secret: Vec<String>,
 }
 
-impl Canary {
+impl PlantedSecret {
     /// A secret that is used as it is written.
-    pub(super) fn text(name: &'static str, text: &str) -> Self {
+    #[must_use]
+    pub fn text(name: &'static str, text: &str) -> Self {
         Self {
             name,
             given: text.to_owned(),
@@ -22,7 +25,8 @@ impl Canary {
     }
 
     /// A secret of Standard Webhooks with this key.
-    pub(super) fn whsec(name: &'static str, key: &str) -> Self {
+    #[must_use]
+    pub fn whsec(name: &'static str, key: &str) -> Self {
         let encoded = base64(key.as_bytes());
         Self {
             name,
@@ -33,7 +37,8 @@ impl Canary {
     }
 
     /// The forms of this value that `text` holds.
-    pub(super) fn traces_in(&self, text: &str) -> Vec<String> {
+    #[must_use]
+    pub fn traces_in(&self, text: &str) -> Vec<String> {
         let forms = self.secret.iter().flat_map(|secret| forms(secret));
         forms
             .filter(|(_, form)| text.contains(form))
@@ -46,7 +51,7 @@ impl Canary {
 fn forms(secret: &str) -> Vec<(&'static str, String)> {
     let bytes = secret.as_bytes();
     let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").unwrap();
+        write!(hex, "{byte:02x}").expect("a String takes all that is written");
         hex
     });
     let decimal: Vec<String> = bytes.iter().map(u8::to_string).collect();
@@ -80,13 +85,15 @@ fn url_encoded(bytes: &[u8], plain: &[u8]) -> String {
         if byte.is_ascii_alphanumeric() || plain.contains(byte) {
             text.push(char::from(*byte));
         } else {
-            write!(text, "%{byte:02X}").unwrap();
+            write!(text, "%{byte:02X}").expect("a String takes all that is written");
         }
         text
     })
 }
 
-pub(super) fn base64(bytes: &[u8]) -> String {
+/// `bytes` in base64, standard and padded.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
     const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
@@ -95,8 +102,8 @@ pub(super) fn base64(bytes: &[u8]) -> String {
         let all = u32::from_be_bytes([0, three[0], three[1], three[2]]);
         for place in 0..4 {
             if place <= chunk.len() {
-                let sign = (all >> (18 - 6 * place)) & 63;
-                text.push(char::from(SIGNS[usize::try_from(sign).unwrap()]));
+                let [.., sign] = ((all >> (18 - 6 * place)) & 63).to_be_bytes();
+                text.push(char::from(SIGNS[usize::from(sign)]));
             } else {
                 text.push('=');
             }
@@ -105,28 +112,33 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Goal: the search finds what it is there to find.
-/// Method: the value planted in each form, between other bytes.
-#[test]
-fn a_planted_value_is_found_in_every_form() {
-    assert_eq!(base64(b"any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
-    let canary = Canary::text("planted", "canary:a/b?c&d=e+f");
-    let bytes = "canary:a/b?c&d=e+f";
-    let mut planted = vec![
-        bytes.to_owned(),
-        "63616e6172793a612f623f6326643d652b66".to_owned(),
-        "63616E6172793A612F623F6326643D652B66".to_owned(),
-        "canary%3Aa%2Fb%3Fc%26d%3De%2Bf".to_owned(),
-        format!("{:?}", bytes.as_bytes()),
-    ];
-    for before in ["", "x", "xy", "xyz"] {
-        for after in ["", "z", "zy", "zyx"] {
-            planted.push(base64(format!("{before}{bytes}{after}").as_bytes()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the search finds what it is there to find.
+    /// Method: the value planted in each form, between other bytes.
+    #[test]
+    fn a_planted_value_is_found_in_every_form() {
+        assert_eq!(base64(b"any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
+        let canary = PlantedSecret::text("planted", "canary:a/b?c&d=e+f");
+        let bytes = "canary:a/b?c&d=e+f";
+        let mut planted = vec![
+            bytes.to_owned(),
+            "63616e6172793a612f623f6326643d652b66".to_owned(),
+            "63616E6172793A612F623F6326643D652B66".to_owned(),
+            "canary%3Aa%2Fb%3Fc%26d%3De%2Bf".to_owned(),
+            format!("{:?}", bytes.as_bytes()),
+        ];
+        for before in ["", "x", "xy", "xyz"] {
+            for after in ["", "z", "zy", "zyx"] {
+                planted.push(base64(format!("{before}{bytes}{after}").as_bytes()));
+            }
         }
+        for text in planted {
+            let found = canary.traces_in(&format!("before {text} after"));
+            assert!(!found.is_empty(), "{text}");
+        }
+        assert!(canary.traces_in("canary:a/b?c&d=e+g").is_empty());
     }
-    for text in planted {
-        let found = canary.traces_in(&format!("before {text} after"));
-        assert!(!found.is_empty(), "{text}");
-    }
-    assert!(canary.traces_in("canary:a/b?c&d=e+g").is_empty());
 }
