@@ -33,7 +33,7 @@ enum Connection {
 
 enum Exchange {
     Over(Result<Response, Failure>),
-    HandedBack(Box<OutRequest>, hyper::Error),
+    HandedBack(Box<OutRequest>, Failure),
 }
 
 pub(crate) struct Running<'a> {
@@ -66,10 +66,10 @@ impl Running<'_> {
             };
             match exchange {
                 Exchange::Over(result) => return result,
-                Exchange::HandedBack(again, error) => {
+                Exchange::HandedBack(again, failure) => {
                     self.trace.started.set(false);
                     if !self.trace.reused.replace(false) {
-                        return Err(Failure::of_exchange(error));
+                        return Err(failure);
                     }
                     // The stale keep-alive race, and nothing was written: once
                     // more, on a connection that can't be stale.
@@ -155,11 +155,13 @@ impl Running<'_> {
             Ok(response) => response,
             Err(Unsent::HandedBack(request, error)) => {
                 connection.end = CloseReason::Peer;
-                return Exchange::HandedBack(request, error);
+                let failure = connection.io.explain(Failure::of_exchange(error));
+                return Exchange::HandedBack(request, failure);
             }
             Err(Unsent::Failed(error)) => {
                 connection.end = CloseReason::Failed;
-                return Exchange::Over(Err(Failure::of_exchange(error)));
+                let failure = connection.io.explain(Failure::of_exchange(error));
+                return Exchange::Over(Err(failure));
             }
         };
         let answered = Instant::now();
@@ -181,7 +183,7 @@ impl Running<'_> {
                 Ok(false) => return Exchange::Over(Ok(response)),
                 Err(failure) => {
                     connection.end = CloseReason::Failed;
-                    return Exchange::Over(Err(failure));
+                    return Exchange::Over(Err(connection.io.explain(failure)));
                 }
             }
         }
@@ -216,11 +218,12 @@ impl Running<'_> {
             Ok(response) => response,
             Err(Unsent::HandedBack(request, error)) => {
                 stream.forget(CloseReason::Peer);
-                return Exchange::HandedBack(request, error);
+                let failure = stream.connection.io.explain(Failure::of_exchange(error));
+                return Exchange::HandedBack(request, failure);
             }
             Err(Unsent::Failed(error)) => {
                 let failure = Failure::of_exchange(error);
-                return Exchange::Over(Err(stream.connection.explained(failure)));
+                return Exchange::Over(Err(stream.connection.io.explain(failure)));
             }
         };
         let answered = Instant::now();
@@ -232,7 +235,7 @@ impl Running<'_> {
         if let Some(body) = body
             && let Err(failure) = self.drain(body, &mut response, |_cx| {}).await
         {
-            let failure = stream.connection.explained(failure);
+            let failure = stream.connection.io.explain(failure);
             if failure.reason != FailureReason::ResponseTooLarge {
                 return Exchange::Over(Err(failure));
             }

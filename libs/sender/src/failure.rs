@@ -75,6 +75,8 @@ pub enum FailureReason {
     Tls,
     /// No protocol version or cipher suite in common.
     TlsIncompatible,
+    /// The receiver refused the client certificate, or wants one and got none.
+    TlsClientCertificate,
     /// The attempt's deadline passed.
     Timeout(Phase),
     /// The connection or stream was reset.
@@ -95,7 +97,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason, so that metrics can register all label values at start.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Dns,
         Self::DnsInternal,
         Self::ConnectRefused,
@@ -105,6 +107,7 @@ impl FailureReason {
         Self::Proxy,
         Self::Tls,
         Self::TlsIncompatible,
+        Self::TlsClientCertificate,
         Self::Timeout(Phase::Tls),
         Self::Timeout(Phase::Write),
         Self::Timeout(Phase::ResponseHeaders),
@@ -130,6 +133,7 @@ impl FailureReason {
             Self::Proxy => "proxy",
             Self::Tls => "tls",
             Self::TlsIncompatible => "tls_incompatible",
+            Self::TlsClientCertificate => "tls_client_certificate",
             Self::Timeout(Phase::Tls) => "timeout_tls",
             Self::Timeout(Phase::Write) => "timeout_write",
             Self::Timeout(Phase::ResponseHeaders) => "timeout_response_headers",
@@ -153,6 +157,7 @@ impl FailureReason {
             | Self::ForbiddenAddress
             | Self::Tls
             | Self::TlsIncompatible
+            | Self::TlsClientCertificate
             | Self::Timeout(_)
             | Self::Reset
             | Self::Closed
@@ -328,8 +333,8 @@ fn io_reason(error: &io::Error) -> FailureReason {
     if inner.is_some_and(|inner| inner.is::<OverLimit>()) {
         return FailureReason::ResponseTooLarge;
     }
-    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return tls_error_reason(tls);
+    if let Some(reason) = tls_reason(error) {
+        return reason;
     }
     match error.kind() {
         io::ErrorKind::ConnectionReset
@@ -361,9 +366,30 @@ pub(crate) fn handshake_reason(error: &(dyn StdError + 'static)) -> FailureReaso
     FailureReason::Tls
 }
 
+/// Classifies an error of a TLS stream's reading or writing; `None` if it is
+/// not TLS that failed.
+pub(crate) fn tls_reason(error: &io::Error) -> Option<FailureReason> {
+    let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(tls_error_reason(inner))
+}
+
 fn tls_error_reason(error: &rustls::Error) -> FailureReason {
     use rustls::AlertDescription as Alert;
     match error {
+        // Of certificates, a server judges one alone: ours. What it says where
+        // none came is `certificate_required` in TLS 1.3; in 1.2 that is often
+        // `handshake_failure`, which says nothing.
+        rustls::Error::AlertReceived(
+            Alert::NoCertificate
+            | Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied,
+        ) => FailureReason::TlsClientCertificate,
         rustls::Error::PeerIncompatible(_)
         | rustls::Error::AlertReceived(
             Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity,

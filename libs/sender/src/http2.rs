@@ -22,7 +22,6 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use crate::failure::{Failure, FailureReason};
 use crate::http1::{OutRequest, Unsent};
 use crate::io::{IoState, READS_MAX, Stream, Watched};
 use crate::pool::{CloseReason, Pool};
@@ -111,15 +110,6 @@ impl Http2 {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.borrow().is_closed()
-    }
-
-    /// h2 keeps the kind of an IO error and loses what it wraps: a flood that
-    /// ended the connection is called so here.
-    pub(crate) fn explained(&self, mut failure: Failure) -> Failure {
-        if self.io.out_of_reads() {
-            failure.reason = FailureReason::ResponseTooLarge;
-        }
-        failure
     }
 
     /// Whether a request handed over now would be written now.

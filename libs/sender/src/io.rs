@@ -10,8 +10,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -19,7 +19,7 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::failure::OverLimit;
+use crate::failure::{Failure, FailureReason, OverLimit, tls_reason};
 
 /// A connected stream, TLS or not.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -38,6 +38,8 @@ pub(crate) struct IoState {
     write_blocked: AtomicBool,
     /// Reads left in this exchange; `u32::MAX` is without a limit.
     reads_left: AtomicU32,
+    /// What the TLS layer ended the connection with.
+    tls_failure: OnceLock<FailureReason>,
 }
 
 impl IoState {
@@ -61,9 +63,23 @@ impl IoState {
             .store(left.saturating_add(READS_MAX).min(most), Relaxed);
     }
 
-    /// Whether the connection has ended because it was out of reads.
-    pub(crate) fn out_of_reads(&self) -> bool {
-        self.reads_left.load(Relaxed) == 0
+    /// Says what ended the connection where the layers above have lost it: h2
+    /// keeps the kind of an IO error and not what it wraps, and hyper calls an
+    /// exchange that had not begun canceled, whatever the cause.
+    pub(crate) fn explain(&self, mut failure: Failure) -> Failure {
+        if self.reads_left.load(Relaxed) == 0 {
+            failure.reason = FailureReason::ResponseTooLarge;
+        } else if let Some(reason) = self.tls_failure.get() {
+            failure.reason = *reason;
+        }
+        failure
+    }
+
+    fn note(&self, error: &io::Error) {
+        if let Some(reason) = tls_reason(error) {
+            // The first is the cause of all others.
+            self.tls_failure.get_or_init(|| reason);
+        }
     }
 
     fn spend_read(&self) -> io::Result<()> {
@@ -75,11 +91,6 @@ impl IoState {
                 Ok(())
             }
         }
-    }
-
-    fn watch<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.write_blocked.store(written.is_pending(), Relaxed);
-        written
     }
 }
 
@@ -95,12 +106,23 @@ impl Watched {
         let state = Arc::new(IoState {
             write_blocked: AtomicBool::new(false),
             reads_left: AtomicU32::new(u32::MAX),
+            tls_failure: OnceLock::new(),
         });
         let watched = Self {
             stream,
             state: Arc::clone(&state),
         };
         (watched, state)
+    }
+
+    fn watch<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.state
+            .write_blocked
+            .store(written.is_pending(), Relaxed);
+        if let Poll::Ready(Err(error)) = &written {
+            self.state.note(error);
+        }
+        written
     }
 }
 
@@ -114,7 +136,11 @@ impl Read for Watched {
         let this = self.get_mut();
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(this.state.spend_read()),
-            other => other,
+            Poll::Ready(Err(error)) => {
+                this.state.note(&error);
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -128,14 +154,14 @@ impl Write for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.state.watch(written)
+        this.watch(written)
     }
 
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.state.watch(flushed)
+        this.watch(flushed)
     }
 
     #[inline]
@@ -156,6 +182,6 @@ impl Write for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
-        this.state.watch(written)
+        this.watch(written)
     }
 }

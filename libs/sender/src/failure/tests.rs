@@ -69,7 +69,19 @@ fn handshake_errors() {
             rustls::Error::InvalidCertificate(rustls::CertificateError::Expired),
             R::Tls,
         ),
-        (rustls::Error::AlertReceived(Alert::UnknownCA), R::Tls),
+        (
+            rustls::Error::AlertReceived(Alert::UnknownCA),
+            R::TlsClientCertificate,
+        ),
+        (
+            rustls::Error::AlertReceived(Alert::CertificateRequired),
+            R::TlsClientCertificate,
+        ),
+        (rustls::Error::AlertReceived(Alert::InternalError), R::Tls),
+        (
+            rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer),
+            R::Tls,
+        ),
     ];
     for (error, reason) in cases {
         // As hyper-rustls wraps it: the TLS layer's io error inside another.
