@@ -9,6 +9,7 @@
 
 pub mod independent;
 
+mod authority;
 mod canary;
 mod connect_proxy;
 mod dns;
@@ -24,6 +25,7 @@ mod receiver;
 mod wait;
 mod watchdog;
 
+pub use authority::{Authority, Identity};
 pub use canary::Canary;
 pub use connect_proxy::{ConnectAnswer, ConnectProxy, ConnectQuestion};
 pub use dns::{DnsAnswer, DnsLie, DnsQuestion, DnsServer};

@@ -19,6 +19,7 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::authority::Authority;
 use crate::listener::Listener;
 use crate::names::free_addr;
 use crate::wait::wait_until;
@@ -67,7 +68,19 @@ impl Receiver {
     /// # Errors
     /// When it can't listen.
     pub fn start_tls_with(alpn: &[&[u8]]) -> anyhow::Result<Receiver> {
-        let (acceptor, pem) = tls::acceptor(alpn)?;
+        Receiver::start_secure(alpn, None)
+    }
+
+    /// TLS for clients alone that `clients` vouches for.
+    ///
+    /// # Errors
+    /// When it can't listen.
+    pub fn start_mutual_tls(clients: &Authority) -> anyhow::Result<Receiver> {
+        Receiver::start_secure(&[b"h2", b"http/1.1"], Some(clients))
+    }
+
+    fn start_secure(alpn: &[&[u8]], clients: Option<&Authority>) -> anyhow::Result<Receiver> {
+        let (acceptor, pem) = tls::acceptor(alpn, clients)?;
         Receiver::run(
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             Some(acceptor),
