@@ -128,7 +128,10 @@ impl Recipients {
                 | RecipientError::Secrets { .. } => {
                     Unusable::Blocked(error.reason())
                 }
-                RecipientError::Url(_) | RecipientError::Header(_) => {
+                RecipientError::Tls(ref error) if error.is_of_secret() => {
+                    Unusable::Blocked("invalid_secret")
+                }
+                RecipientError::Url(_) | RecipientError::Tls(_) | RecipientError::Header(_) => {
                     Unusable::Invalid(error.reason())
                 }
             }
@@ -159,17 +162,21 @@ mod tests {
     use std::path::Path;
 
     use hooklane_model::resource::{Manifest, parse_yaml};
-    use hooklane_sender::tls::client_config;
-    use hooklane_sender::{DnsResolver, DnsTimeouts, SenderConfig};
+    use hooklane_sender::{DnsResolver, DnsTimeouts, SenderConfig, TlsDefaults};
+    use hooklane_test_support::Authority;
 
     use super::*;
     use crate::secrets::tests::secrets;
 
     fn endpoint(signing: &str) -> Endpoint {
+        endpoint_with(signing, "")
+    }
+
+    fn endpoint_with(signing: &str, more: &str) -> Endpoint {
         let yaml = format!(
             "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: acme, name: erp, uid: \
              ep_00000000000000000000000000000007}}\nspec: {{url: 'https://erp.example', signing: \
-             {{scheme: {signing}}}}}"
+             {{scheme: {signing}}}{more}}}"
         );
         match parse_yaml(&yaml).unwrap().remove(0).manifest {
             Manifest::Endpoint(endpoint) => endpoint,
@@ -181,7 +188,7 @@ mod tests {
         // Nothing is asked.
         let nobody = ["127.0.0.1:1".parse().unwrap()];
         let resolver = DnsResolver::try_new(&nobody, DnsTimeouts::default()).unwrap();
-        let tls = client_config(&[]).unwrap();
+        let tls = TlsDefaults::load(&[]).unwrap();
         Sender::new(SenderConfig::default(), tls, Arc::new(resolver))
     }
 
@@ -242,6 +249,59 @@ mod tests {
         }
         secrets.read_asked();
         assert!(known.of(&sender, &signed, Mono(0)).is_ok());
+    }
+
+    /// A key of which nobody can identify himself is ours to mend, and the file
+    /// may be another one in a moment; what the spec itself says is not.
+    #[test]
+    fn a_client_key_that_is_no_use_blocks_until_its_file_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Arc::new(secrets(&[("secrets.directory", dir.path())], &[]));
+        let mut known = Recipients::new(secrets.clone());
+        let authority = Authority::new("ours").unwrap();
+        let [right, other] = ["a", "b"].map(|name| authority.vouch_for(name).unwrap());
+        let with = |certificate: &str| {
+            let certificate = serde_json::json!({
+                "certificate": (!certificate.is_empty()).then_some(certificate),
+                "key": {"valueFrom": {"file": "hook"}},
+            });
+            endpoint_with(
+                "none",
+                &format!(", tls: {{clientCertificate: {certificate}}}"),
+            )
+        };
+        let apart = with(&right.pem());
+        let sender = sender();
+        let mut of = |endpoint: &Endpoint| of(&mut known, &sender, endpoint);
+        let missing = Unusable::Blocked("secret_unavailable");
+        assert_eq!(of(&apart).unwrap_err(), missing);
+        for text in ["no key", &right.pem(), &other.key_pem()] {
+            write(dir.path(), text);
+            let blocked = Unusable::Blocked("invalid_secret");
+            assert_eq!(of(&apart).unwrap_err(), blocked, "{text}");
+        }
+        write(dir.path(), &right.key_pem());
+        let mut before = of(&apart).unwrap();
+        let mut together = with("");
+        together.meta.generation += 1;
+        assert_eq!(
+            of(&together).unwrap_err(),
+            Unusable::Blocked("invalid_secret"),
+            "no certificate anywhere"
+        );
+        for one in [&right, &other] {
+            write(dir.path(), &(one.key_pem() + &one.pem()));
+            secrets.look();
+            let both = of(&together).unwrap();
+            assert!(!Rc::ptr_eq(&before, &both), "renewed by its file alone");
+            assert!(Rc::ptr_eq(&both, &of(&together).unwrap()));
+            before = both;
+        }
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
+        let no_authority = serde_json::json!({"ca": no_certificate});
+        let mut other = endpoint_with("none", &format!(", tls: {no_authority}"));
+        other.meta.generation += 2;
+        assert_eq!(of(&other).unwrap_err(), Unusable::Invalid("invalid_tls"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use hooklane_kafka::topics::{
 use hooklane_model::catalog::Change;
 use hooklane_model::topic::TopicNames;
 use hooklane_sender::resolve::{ResolverError, ServersError, system_servers};
-use hooklane_sender::tls::{TlsConfigError, client_config};
+use hooklane_sender::tls::{TlsConfigError, TlsDefaults};
 use hooklane_sender::{DnsResolver, DnsTimeouts, Sender, SenderConfig};
 use hooklane_service::config::process_environment;
 use hooklane_service::lifecycle::Phase;
@@ -220,7 +220,7 @@ fn start_workers(
     shared: &Shared<'_>,
     released: &SyncSender<Released>,
 ) -> Result<Workers, DispatcherError> {
-    let tls = client_config(&[])?;
+    let tls = TlsDefaults::load(&[])?;
     let servers = name_servers(shared.config)?;
     let (mut links, mut threads) = (Vec::new(), Vec::new());
     for index in 0..shared.config.workers {

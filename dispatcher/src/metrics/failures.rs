@@ -10,6 +10,7 @@ pub(crate) const UNSENDABLE: &[&str] = &[
     "invalid_url",
     "invalid_secret",
     "invalid_header",
+    "invalid_tls",
     "no_valid_secret",
     "secret_unavailable",
 ];

@@ -15,6 +15,7 @@ pub mod ladder;
 pub mod lane;
 pub mod matching;
 pub mod media_type;
+pub mod pem;
 pub mod plan;
 pub mod record;
 pub mod resource;

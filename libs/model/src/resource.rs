@@ -12,9 +12,9 @@ mod source;
 mod subscription;
 
 pub use endpoint::{
-    Auth, BreakerPolicy, CustomHeaders, Endpoint, EndpointSpec, Fingerprint, OnExhausted, Ordering,
-    PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey,
-    Validity, Verification, check_credential,
+    Auth, BreakerPolicy, ClientCertificate, CustomHeaders, Endpoint, EndpointSpec, Fingerprint,
+    OnExhausted, Ordering, PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme,
+    SigningSecret, StandardKey, Tls, TlsVersion, Validity, Verification, check_credential,
 };
 pub use manifest::{
     Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml, spec_path,

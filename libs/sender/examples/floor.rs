@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hooklane_sender::{AttemptRequest, DnsResolver, DnsTimeouts, Sender, SenderConfig, tls};
+use hooklane_sender::{
+    AttemptRequest, DnsResolver, DnsTimeouts, Sender, SenderConfig, TlsDefaults,
+};
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -126,7 +128,7 @@ async fn attempts(sink: SocketAddr, body: &Bytes, each: usize, concurrency: usiz
     let mut config = SenderConfig::default();
     config.egress.allow_http = true;
     config.egress.allow_cidrs = vec!["127.0.0.0/8".parse().expect("is a network")];
-    let tls = tls::client_config(&[]).expect("has roots");
+    let tls = TlsDefaults::load(&[]).expect("has roots");
     let sender = Rc::new(Sender::new(
         config,
         tls,

@@ -41,3 +41,4 @@ pub use resolve::{DnsResolver, DnsTimeouts, Resolve};
 pub use retry_after::RetryAfter;
 pub use sender::{AttemptRequest, Sender};
 pub use signing::{NoValidSecret, Signer, SignerError, ToSign};
+pub use tls::{TlsDefaults, TlsError};

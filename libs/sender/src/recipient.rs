@@ -20,6 +20,7 @@ use crate::egress::UrlError;
 use crate::payload::{self, Event, percent_encoded};
 use crate::sender::{AttemptRequest, Sender};
 use crate::signing::{NoValidSecret, Signer, SignerError, ToSign};
+use crate::tls::TlsError;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -36,6 +37,9 @@ pub enum RecipientError {
     /// What lets its requests in cannot stand in a header.
     #[error("spec.auth: {0}")]
     Auth(&'static str),
+    /// Its connections cannot be made as asked.
+    #[error("spec.tls")]
+    Tls(#[source] TlsError),
     /// A header that it adds is none.
     #[error("spec.headers: {0} is no header")]
     Header(String),
@@ -55,7 +59,10 @@ impl RecipientError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Url(_) => "invalid_url",
-            Self::Signing(_) | Self::Auth(_) | Self::Secrets { .. } => "invalid_secret",
+            Self::Tls(error) if !error.is_of_secret() => "invalid_tls",
+            Self::Signing(_) | Self::Auth(_) | Self::Tls(_) | Self::Secrets { .. } => {
+                "invalid_secret"
+            }
             Self::Header(_) => "invalid_header",
         }
     }
@@ -103,7 +110,11 @@ impl Recipient {
             let given = secrets.len();
             return Err(RecipientError::Secrets { given, listed });
         };
-        let destination = sender.destination(&spec.url).map_err(RecipientError::Url)?;
+        let (of_auth, of_tls) = others.split_at(spec.auth.iter().len());
+        let tls = sender.tls().of(spec.tls.as_deref(), of_tls.first());
+        let tls = tls.map_err(RecipientError::Tls)?;
+        let destination = sender.destination_with(&spec.url, &tls);
+        let destination = destination.map_err(RecipientError::Url)?;
         let mut headers = destination.headers();
         let custom = spec.headers.as_deref();
         let agent = custom.and_then(|custom| custom.user_agent.as_deref());
@@ -116,7 +127,7 @@ impl Recipient {
             let (name, value) = pair.ok_or_else(|| RecipientError::Header(name.to_owned()))?;
             headers.insert::<HeaderName>(name, value);
         }
-        if let (Some(auth), Some(secret)) = (&spec.auth, others.first()) {
+        if let (Some(auth), Some(secret)) = (&spec.auth, of_auth.first()) {
             let (name, value) = credential(auth, secret)?;
             headers.insert(name, value);
         }

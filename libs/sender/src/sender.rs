@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::Full;
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -27,6 +28,7 @@ use crate::http1::OutRequest;
 use crate::pool::{Pool, Stats};
 use crate::report::AttemptReport;
 use crate::resolve::Resolve;
+use crate::tls::TlsDefaults;
 use crate::trace::Trace;
 
 /// What one attempt sends.
@@ -46,21 +48,17 @@ pub struct AttemptRequest {
 /// Sends attempts from one thread. Neither `Send` nor `Sync`: one per worker.
 pub struct Sender {
     pub(crate) config: SenderConfig,
-    tls: Arc<rustls::ClientConfig>,
+    tls: TlsDefaults,
     pub(crate) connecting: Connecting,
     pub(crate) pool: Rc<Pool>,
     ages: RefCell<fastrand::Rng>,
 }
 
 impl Sender {
-    /// A sender without connections. `tls` comes from
-    /// [`client_config`](crate::tls::client_config), the resolver is shared.
+    /// A sender without connections. What TLS trusts by default and the
+    /// resolver may be shared by all.
     #[must_use]
-    pub fn new(
-        config: SenderConfig,
-        tls: Arc<rustls::ClientConfig>,
-        resolver: Arc<dyn Resolve>,
-    ) -> Self {
+    pub fn new(config: SenderConfig, tls: TlsDefaults, resolver: Arc<dyn Resolve>) -> Self {
         Self {
             connecting: Connecting {
                 resolver,
@@ -75,14 +73,33 @@ impl Sender {
         }
     }
 
-    /// Prepares `url` as a destination. Connects nowhere. A literal host that
-    /// the policy forbids is refused by each attempt, not here.
+    /// Prepares `url` as a destination, with the TLS that all share. Connects
+    /// nowhere. A literal host that the policy forbids is refused by each
+    /// attempt, not here.
     ///
     /// # Errors
     /// The first rule that the URL breaks.
     pub fn destination(&self, url: &Url) -> Result<Rc<Destination>, UrlError> {
+        self.destination_with(url, &self.tls.shared)
+    }
+
+    /// The same with the TLS of one endpoint, which [`Sender::tls`] makes.
+    ///
+    /// # Errors
+    /// The first rule that the URL breaks.
+    pub fn destination_with(
+        &self,
+        url: &Url,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Rc<Destination>, UrlError> {
         let pool = Rc::clone(&self.pool);
-        Destination::try_new(url, &self.tls, &self.config, pool).map(Rc::new)
+        Destination::try_new(url, tls, &self.config, pool).map(Rc::new)
+    }
+
+    /// What TLS is made with: the one configuration, or one for an endpoint.
+    #[must_use]
+    pub fn tls(&self) -> &TlsDefaults {
+        &self.tls
     }
 
     /// The counters of this sender's connections.

@@ -7,6 +7,7 @@ mod headers;
 mod rate_limit;
 mod retry;
 mod signing;
+mod tls;
 mod verification;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use self::headers::CustomHeaders;
 pub use self::rate_limit::RateLimit;
 pub use self::retry::RetryPolicy;
 pub use self::signing::{Signing, SigningScheme, SigningSecret, StandardKey, Validity};
+pub use self::tls::{ClientCertificate, Tls, TlsVersion};
 pub use self::verification::{Fingerprint, Verification};
 
 /// Where deliveries go, and how.
@@ -80,6 +82,8 @@ pub struct EndpointSpec {
     pub headers: Option<Box<CustomHeaders>>,
     /// What lets them in at the receiver; boxed, for few endpoints have it.
     pub auth: Option<Box<Auth>>,
+    /// What its connections show and accept; boxed, for few endpoints have it.
+    pub tls: Option<Box<Tls>>,
     /// How its receiver is asked before anything is delivered.
     pub verification: Verification,
     /// Matched and parked, not sent.
@@ -130,6 +134,7 @@ impl EndpointSpec {
                 "`key` is not available in this release; use none",
             );
         }
+        let tls = Tls::read(&mut fields, url.as_ref(), findings).map(Box::new);
         let signing = Signing::read(&mut fields, findings);
         let headers = CustomHeaders::read(&mut fields, &signing, findings);
         let spec = Self {
@@ -155,6 +160,7 @@ impl EndpointSpec {
             auth: Auth::read(&mut fields, (&signing, &headers), findings).map(Box::new),
             headers: (headers != CustomHeaders::default()).then(|| Box::new(headers)),
             signing,
+            tls,
             verification: read_verification(&mut fields, findings),
             paused: fields.boolean("paused", findings).unwrap_or(false),
         };
@@ -166,7 +172,7 @@ impl EndpointSpec {
 impl EndpointSpec {
     /// Where secrets stand in the spec, each with the JSON pointer (RFC 6901,
     /// from the spec on) of the object that holds `value`, `valueFrom` or
-    /// `sealed`. Those that sign come first.
+    /// `sealed`: those that sign, then the one of `auth`, then the key of `tls`.
     #[must_use]
     pub fn secrets(&self) -> Vec<(String, &SecretRef)> {
         let signing = self.signing.secrets.iter().enumerate();
@@ -175,6 +181,10 @@ impl EndpointSpec {
             .chain(self.auth.iter().map(|auth| {
                 let (pointer, secret) = auth.secret();
                 (pointer.to_owned(), secret)
+            }))
+            .chain(self.tls.iter().filter_map(|tls| {
+                let (pointer, secret) = tls.secret()?;
+                Some((pointer.to_owned(), secret))
             }))
             .collect()
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hooklane_sender::resolve::{ANSWERS_MAX, ResolveError};
-use hooklane_sender::{Destination, DnsResolver, DnsTimeouts, Resolve, Sender, SenderConfig, tls};
+use hooklane_sender::{
+    Destination, DnsResolver, DnsTimeouts, Resolve, Sender, SenderConfig, TlsDefaults,
+};
 use hooklane_test_support::{Canary, DnsAnswer, DnsLie, DnsQuestion, DnsServer};
 use tokio::net::TcpListener;
 use url::Url;
@@ -54,7 +56,7 @@ fn impatient(server: &DnsServer) -> DnsResolver {
 }
 
 fn sender(config: SenderConfig, server: &DnsServer) -> Sender {
-    let tls = tls::client_config(&[]).unwrap();
+    let tls = TlsDefaults::load(&[]).unwrap();
     Sender::new(config, tls, Arc::new(resolver(server)))
 }
 

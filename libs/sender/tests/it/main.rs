@@ -13,6 +13,7 @@ mod fuzz;
 mod hostile;
 mod hostile_http2;
 mod http1;
+mod identity;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 mod namespace;

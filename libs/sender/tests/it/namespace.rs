@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use hooklane_sender::{DnsResolver, DnsTimeouts, Sender, SenderConfig, tls};
+use hooklane_sender::{DnsResolver, DnsTimeouts, Sender, SenderConfig, TlsDefaults};
 use hooklane_test_support::{DnsAnswer, DnsServer};
 use tokio::io::AsyncWriteExt;
 use url::Url;
@@ -234,6 +234,6 @@ impl Zone {
 
     fn sender(&self, config: SenderConfig) -> Sender {
         let resolver = DnsResolver::try_new(&[self.0.addr()], DnsTimeouts::default()).unwrap();
-        Sender::new(config, tls::client_config(&[]).unwrap(), Arc::new(resolver))
+        Sender::new(config, TlsDefaults::load(&[]).unwrap(), Arc::new(resolver))
     }
 }

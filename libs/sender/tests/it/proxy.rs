@@ -16,10 +16,10 @@ use crate::support::{
 };
 use crate::tls::{NAME, identity, secure, sender as secure_sender};
 
-type Heads = Arc<Mutex<Vec<String>>>;
+pub(crate) type Heads = Arc<Mutex<Vec<String>>>;
 
 /// A proxy that connects to whatever it is asked for, and notes the heads.
-async fn proxy(heads: &Heads) -> Receiver {
+pub(crate) async fn proxy(heads: &Heads) -> Receiver {
     let heads = Arc::clone(heads);
     Receiver::start(move |mut client, _| {
         let heads = Arc::clone(&heads);
@@ -41,7 +41,7 @@ async fn proxy(heads: &Heads) -> Receiver {
     .await
 }
 
-fn through(proxy: &Receiver) -> SenderConfig {
+pub(crate) fn through(proxy: &Receiver) -> SenderConfig {
     let mut config = open_config();
     let url = format!("http://{}", proxy.address);
     config.proxy = Some(EgressProxy::try_new(&url).unwrap());

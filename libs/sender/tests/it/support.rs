@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hooklane_sender::resolve::{Answers, ResolveError, Resolving};
 use hooklane_sender::{
-    AttemptReport, AttemptRequest, Destination, Resolve, Sender, SenderConfig, tls,
+    AttemptReport, AttemptRequest, Destination, Resolve, Sender, SenderConfig, TlsDefaults,
 };
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,12 +59,12 @@ pub(crate) fn loopback() -> Arc<Fixed> {
 }
 
 pub(crate) fn sender(config: SenderConfig) -> Sender {
-    Sender::new(config, tls::client_config(&[]).unwrap(), loopback())
+    Sender::new(config, TlsDefaults::load(&[]).unwrap(), loopback())
 }
 
 pub(crate) fn sender_resolving(config: SenderConfig, answers: Vec<IpAddr>) -> Sender {
     let resolver = Arc::new(Fixed(answers));
-    Sender::new(config, tls::client_config(&[]).unwrap(), resolver)
+    Sender::new(config, TlsDefaults::load(&[]).unwrap(), resolver)
 }
 
 pub(crate) fn destination(sender: &Sender, address: SocketAddr) -> Rc<Destination> {

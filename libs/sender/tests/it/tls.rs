@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hooklane_sender::{CloseReason, Destination, Protocol, Sender, SenderConfig, tls};
+use hooklane_sender::{CloseReason, Destination, Protocol, Sender, SenderConfig, TlsDefaults};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -52,7 +52,7 @@ pub(crate) fn identity(name: &str, alpn: &[&[u8]]) -> Identity {
 }
 
 pub(crate) fn sender(config: SenderConfig, ca: &CertificateDer<'static>) -> Sender {
-    let tls = tls::client_config(std::slice::from_ref(ca)).unwrap();
+    let tls = TlsDefaults::load(std::slice::from_ref(ca)).unwrap();
     Sender::new(config, tls, loopback())
 }
 

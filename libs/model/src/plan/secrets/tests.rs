@@ -400,3 +400,5 @@ fn a_handle_sends_no_secret_elsewhere() {
         assert_eq!(actions(&world.apply(&file).unwrap()), [Action::Update]);
     }
 }
+
+mod tls;
