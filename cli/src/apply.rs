@@ -6,7 +6,9 @@ use clap::Args;
 use hooklane_kafka::scan::end_offsets;
 use hooklane_model::catalog::Catalog;
 use hooklane_model::id::new_uid;
-use hooklane_model::plan::{self, Given, Plan, PlanError, PlannedChange, StartOffsets, spoken};
+use hooklane_model::plan::{
+    self, Given, Plan, PlanError, PlanProblem, PlannedChange, StartOffsets, spoken,
+};
 use hooklane_model::resource::{
     Document, Endpoint, Kind, Manifest, ResourceKey, Signing, SigningScheme, SigningSecret,
     spec_path,
@@ -24,7 +26,7 @@ use crate::cluster::{Cluster, PATIENCE};
 use crate::error::CliError;
 use crate::files::{self, FileArgs};
 use crate::output::OneFormat;
-use crate::{Io, exit, secrets, store};
+use crate::{Io, exit, secrets, store, tls};
 
 /// Arguments of `apply`.
 #[derive(Args, Clone, Debug, Default)]
@@ -120,9 +122,14 @@ pub(crate) fn first_plan<'a>(
             io.say(&format!("warning: {name}: {doubt}"));
         }
     }
+    let (refused, doubts) = tls::look_at(&documents, clock.now());
+    for doubt in doubts {
+        io.say(&format!("warning: {doubt}"));
+    }
     let mut planner = Planner {
         cluster,
         documents,
+        refused,
         clock,
         keys: secrets::sealer(cluster, io)?,
         start_offsets: StartOffsets::new(),
@@ -240,6 +247,8 @@ fn not_called(policy: &EgressPolicy, url: &Url) -> Option<String> {
 pub(crate) struct Planner<'a> {
     cluster: &'a Cluster,
     documents: Vec<Document>,
+    /// Why they cannot be applied, whatever is stored.
+    refused: Vec<PlanProblem>,
     clock: &'a dyn Clock,
     /// For secrets, where there is a key file.
     keys: Option<Sealer>,
@@ -267,10 +276,16 @@ impl Planner<'_> {
             new_uid: &mut new_uid,
         };
         let documents = self.documents.clone();
-        match &mut self.keys {
+        let planned = match &mut self.keys {
             Some(keys) => plan::apply_sealing(catalog, documents, &mut given, keys),
             None => plan::apply(catalog, documents, &mut given),
+        };
+        if self.refused.is_empty() {
+            return planned;
         }
+        let mut problems = planned.err().map_or_else(Vec::new, |error| error.problems);
+        problems.extend(self.refused.iter().cloned());
+        Err(PlanError { problems })
     }
 
     fn resolve(&mut self, catalog: &Catalog) -> Result<(), CliError> {

@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::get::{event_types, rate, with_status};
 use crate::kind::{key_of, missing, parse_kind};
 use crate::output::OneFormat;
-use crate::{Io, exit, output, store};
+use crate::{Io, exit, output, store, tls};
 
 /// Arguments of `describe`.
 #[derive(Args, Clone, Debug)]
@@ -62,6 +62,7 @@ pub fn run(
     if let Manifest::Endpoint(endpoint) = &document.manifest {
         let condition = Condition::of(catalog, endpoint, clock.now());
         rows.extend(condition.rows(limit(&endpoint.spec, &document.spec)));
+        rows.extend(tls::rows(document, clock.now()));
     }
     for (name, value) in rows {
         writeln!(io.out, "{:<13}{value}", format!("{name}:"))?;

@@ -27,6 +27,7 @@ pub mod reference;
 pub mod secrets;
 pub mod store;
 pub mod switch;
+mod tls;
 pub mod topics;
 
 use std::ffi::OsString;

@@ -11,3 +11,4 @@ mod reference;
 mod resources;
 mod secrets;
 mod support;
+mod tls;
