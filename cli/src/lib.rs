@@ -105,11 +105,12 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
     if let Command::Reference(args) = &cli.command {
         return reference::run(args, io);
     }
-    if let Command::Secrets(SecretsArgs {
-        command: SecretsCommand::Keygen(args),
-    }) = &cli.command
-    {
-        return secrets::keygen(args, io);
+    if let Command::Secrets(SecretsArgs { command }) = &cli.command {
+        match command {
+            SecretsCommand::Keygen(args) => return secrets::keygen(args, io),
+            SecretsCommand::Keypair(args) => return secrets::keypair(args, io),
+            _ => {}
+        }
     }
     let cluster = Cluster::find(&cli.kafka, &surroundings.environment)?;
     let clock = surroundings.clock;

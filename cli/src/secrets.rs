@@ -2,6 +2,7 @@
 //! they are encrypted under.
 
 mod keygen;
+mod keypair;
 mod list;
 mod rekey;
 mod rotate;
@@ -20,6 +21,7 @@ use crate::error::CliError;
 
 pub(crate) use keygen::make_key_file;
 pub use keygen::{KeygenArgs, keygen};
+pub use keypair::{KeypairArgs, keypair};
 pub use list::ListArgs;
 pub use rotate::RotateArgs;
 
@@ -42,6 +44,8 @@ pub enum SecretsCommand {
     List(ListArgs),
     /// Make a key file with a new key
     Keygen(KeygenArgs),
+    /// Make a pair of keys for an endpoint whose receiver shall hold a public key alone (v1a)
+    Keypair(KeypairArgs),
 }
 
 /// Runs the command.
@@ -59,6 +63,7 @@ pub fn run(
         SecretsCommand::Rekey => rekey::run(cluster, clock, io),
         SecretsCommand::List(args) => list::run(cluster, args, io),
         SecretsCommand::Keygen(args) => keygen(args, io),
+        SecretsCommand::Keypair(args) => keypair(args, io),
     }
 }
 

@@ -45,6 +45,11 @@ pub fn keygen(args: &KeygenArgs, io: &mut Io<'_>) -> Result<u8, CliError> {
 /// Makes a key file with one new key, readable by its owner alone.
 pub(crate) fn make_key_file(id: &KeyId, path: &Path) -> Result<(), CliError> {
     let text = Keyring::generate(id, &mut SystemEntropy)?;
+    create(path, text.as_bytes())
+}
+
+/// Writes a key to a new file, readable by its owner alone.
+pub(super) fn create(path: &Path, text: &[u8]) -> Result<(), CliError> {
     let failed = |source| CliError::KeyOut {
         path: path.to_owned(),
         source,
@@ -53,6 +58,6 @@ pub(crate) fn make_key_file(id: &KeyId, path: &Path) -> Result<(), CliError> {
     // Never over another: its keys may be the only copy.
     let file = options.write(true).create_new(true).mode(0o400).open(path);
     let mut file = file.map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.write_all(text).map_err(failed)?;
     file.sync_all().map_err(failed)
 }

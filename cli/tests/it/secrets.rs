@@ -319,6 +319,24 @@ fn a_key_file_is_made_and_never_written_over() {
     assert!(printed.starts_with("writing: k1\nk1: "), "{printed}");
 }
 
+/// Goal: who wants its receiver to hold a public key alone needs no other
+/// tool. Method: a pair, taken as the secret of an endpoint.
+#[test]
+fn a_pair_of_keys_is_made_and_can_be_rotated_to() {
+    let vault = Vault::new();
+    vault.apply(&given()).quiet(0);
+    let path = vault.dir.path().join("pair");
+    let file = path.display().to_string();
+    let made = run_with(&[], &["secrets", "keypair", "--out", &file], "").quiet(0);
+    assert!(made.starts_with("public whpk_"), "{made}");
+    assert_eq!((made.lines().count(), mode(&path)), (1, 0o400));
+    let rotate = ["secret", "rotate", "erp", "--value-file", &file];
+    vault.run(&rotate, "").quiet(0);
+    let both = run_with(&[], &["secrets", "keypair"], "").quiet(0);
+    let lines: Vec<&str> = both.lines().collect();
+    assert!(lines[0].starts_with("secret whsk_") && lines.len() == 2);
+}
+
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

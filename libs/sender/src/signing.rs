@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use self::key::Key;
+pub use self::key::key_pair;
 
 /// Why an endpoint's signer cannot be made. Never shows a part of a secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

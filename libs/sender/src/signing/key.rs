@@ -3,9 +3,12 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hooklane_model::resource::{SigningScheme, StandardKey};
 use hooklane_model::secret::Secret;
+use zeroize::Zeroizing;
 
 /// A key of an endpoint.
 pub(super) enum Key {
@@ -54,6 +57,24 @@ impl Key {
         }
         context.sign()
     }
+}
+
+/// The ed25519 pair of a seed, as Standard Webhooks writes it: the secret
+/// (`whsk_`, seed and public key) and what receivers get (`whpk_`).
+///
+/// # Panics
+/// Never: every seed is one.
+#[must_use]
+pub fn key_pair(seed: &[u8; 32]) -> (Secret, String) {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
+    let public = pair.public_key().as_ref();
+    let both = Zeroizing::new([&seed[..], public].concat());
+    // Room for all of it at once: a text that grows leaves copies behind.
+    let mut secret = String::with_capacity(96);
+    secret.push_str("whsk_");
+    STANDARD.encode_string(&*both, &mut secret);
+    let public = format!("whpk_{}", STANDARD.encode(public));
+    (Secret::from(secret), public)
 }
 
 fn standard(secret: &Secret) -> Result<Key, &'static str> {

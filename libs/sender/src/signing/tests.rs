@@ -105,6 +105,14 @@ fn a_seed_alone_is_a_key_too() {
 }
 
 #[test]
+fn a_pair_is_made_as_the_vector_has_it() {
+    let bytes = STANDARD.decode(&PAIR["whsk_".len()..]).unwrap();
+    let (secret, public) = key_pair(bytes[..32].try_into().unwrap());
+    assert_eq!(secret.expose_text(), Some(PAIR));
+    assert_eq!(public, format!("whpk_{PUBLIC}"));
+}
+
+#[test]
 fn github_and_shopify_vectors() {
     let anywhere = url("https://x.example/");
     let what = request(&anywhere, "dlv_1", 0, b"Hello, World!");
