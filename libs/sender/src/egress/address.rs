@@ -72,6 +72,7 @@ const DENIED_V6: &[V6] = &[
     v6([0xff00, 0, 0, 0], 8, "ff00::/8 multicast"),
 ];
 
+const UNASSIGNED: &str = "what is not assigned, outside of 2000::/3";
 const ISATAP: &str = "ISATAP interface identifier";
 const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
@@ -111,6 +112,11 @@ fn denied_v6(ip: Ipv6Addr) -> Option<&'static str> {
         .map(|V6(_, _, range)| *range);
     if listed.is_some() {
         return listed;
+    }
+    // Nobody on the internet has an address there; a network that helps itself
+    // to one is an inside.
+    if bits >> 125 != 1 {
+        return Some(UNASSIGNED);
     }
     // ISATAP: an IPv4 address behind ::0:5efe in any prefix, whatever the
     // universal and group bits of the identifier.

@@ -112,6 +112,47 @@ fn edges_of_each_v4_range() {
 }
 
 #[test]
+fn edges_of_each_v6_range() {
+    for V6(net, len, range) in DENIED_V6 {
+        let first = net.to_bits();
+        let last = first | u128::MAX.checked_shr(*len).unwrap_or(0);
+        for inside in [first, last] {
+            // Under the NAT64 prefix the address inside decides.
+            let ip = Ipv6Addr::from_bits(inside);
+            assert!(verdict(IpAddr::V6(ip)).is_err(), "{ip} of {range}");
+        }
+    }
+    // The neighbours that are public, and the edges of what is assigned.
+    for outside in [
+        "2000::",
+        "2000:ffff:ffff::",
+        "2001:200::",
+        "2001:db7:ffff::",
+        "2001:db9::",
+        "2001:ffff:ffff::",
+        "2003::",
+        "2620:4f:7fff::1",
+        "2620:4f:8001::",
+        "3ffe:ffff:ffff::",
+        "3fff:1000::",
+        "3fff:ffff:ffff::",
+        "2606:4700::5eff:7f00:1",
+    ] {
+        assert!(allowed(outside), "{outside}");
+    }
+    for unassigned in [
+        "1fff:ffff::",
+        "4000::",
+        "5eff::1",
+        "6000::",
+        "fbff::",
+        "fe00::",
+    ] {
+        assert!(!allowed(unassigned), "{unassigned}");
+    }
+}
+
+#[test]
 fn metadata_and_other_well_known_targets() {
     for address in [
         "169.254.169.254",
