@@ -9,6 +9,8 @@
     reason = "a table says how many rows it was checked with"
 )]
 
+mod known;
+
 use std::net::IpAddr;
 
 use hooklane_sender::{EgressPolicy, UrlError};

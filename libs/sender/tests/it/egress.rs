@@ -123,14 +123,20 @@ fn destinations_that_are_refused() {
 fn redirects_are_not_followed() {
     run(async {
         let target = Receiver::answering(OK).await;
-        let location = format!(
-            "HTTP/1.1 302 Found\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n",
-            target.address
-        );
-        let receiver = Receiver::answering(Box::leak(location.into_boxed_str()).as_bytes()).await;
-        let sender = sender(open_config());
-        let destination = crate::support::destination(&sender, receiver.address);
-        assert_eq!(status(&post(&sender, &destination).await), 302);
+        for given in [300, 301, 302, 303, 305, 307, 308] {
+            let there = target.address;
+            let head = format!(
+                "HTTP/1.1 {given} Found\r\nlocation: http://{there}/\r\nrefresh: 0; \
+                 url=http://{there}/\r\nlink: <http://{there}/>; rel=preload\r\n\
+                 alt-svc: http/1.1=\"{there}\"\r\ncontent-length: 0\r\n\r\n"
+            );
+            let receiver = Receiver::answering(Box::leak(head.into_boxed_str()).as_bytes()).await;
+            let sender = sender(open_config());
+            let destination = crate::support::destination(&sender, receiver.address);
+            for _ in 0..2 {
+                assert_eq!(status(&post(&sender, &destination).await), given);
+            }
+        }
         assert_eq!(target.accepted(), 0);
     });
 }
