@@ -8,6 +8,7 @@
 
 mod harness;
 mod panics;
+mod signed;
 mod stuck;
 
 use std::time::Duration;
