@@ -18,9 +18,34 @@ pub(crate) fn of_process(pid: u32) -> anyhow::Result<f64> {
     Ok(float(ticks) / float(clock_ticks_per_second()))
 }
 
+/// CPU seconds that the threads which a process has now have used, to the
+/// nanosecond: for differences while none of them ends.
+pub(crate) fn of_threads(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/task");
+    let mut nanos = 0;
+    for task in fs::read_dir(&path).with_context(|| format!("read {path}"))? {
+        // One that ends while we look has nothing more to say.
+        let Ok(stat) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let run = stat
+            .split(' ')
+            .next()
+            .and_then(|ran| ran.parse::<u64>().ok());
+        nanos += run.with_context(|| format!("a schedstat has another form: {stat}"))?;
+    }
+    Ok(Duration::from_nanos(nanos).as_secs_f64())
+}
+
 /// CPU seconds that this process has used, to the nanosecond.
 pub(crate) fn own() -> f64 {
     let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(used).map_or(0.0, |used| used.as_secs_f64())
+}
+
+/// CPU seconds that the calling thread has used, to the nanosecond.
+pub(crate) fn thread() -> f64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(used).map_or(0.0, |used| used.as_secs_f64())
 }
 
@@ -103,7 +128,8 @@ mod tests {
         while own() - begun < 0.2 {
             std::hint::spin_loop();
         }
-        let told = of_process(std::process::id()).unwrap();
-        assert!((told - own()).abs() < 0.1, "{told} and {}", own());
+        for told in [of_process, of_threads].map(|of| of(std::process::id()).unwrap()) {
+            assert!((told - own()).abs() < 0.1, "{told} and {}", own());
+        }
     }
 }

@@ -22,6 +22,19 @@ impl Spread {
         }
     }
 
+    /// Where a quarter and three quarters of the values lie below; NaN of
+    /// nothing.
+    pub(crate) fn quartiles(&self) -> (f64, f64) {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+        let quarter = sorted.len() / 4;
+        (
+            at(quarter),
+            at((3 * sorted.len() / 4).min(sorted.len().saturating_sub(1))),
+        )
+    }
+
     fn ends(&self) -> (f64, f64) {
         let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
         let most = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -85,6 +98,13 @@ mod tests {
         assert_eq!(spread(&[3.0, 1.0, 2.0]).to_string(), "2.000 (1.000-3.000)");
         assert_eq!(spread(&[2000.4, 1000.0]).to_string(), "1500 (1000-2000)");
         assert_eq!(spread(&[]).to_string(), "-");
+    }
+
+    #[test]
+    fn quartiles_cut_off_a_quarter_at_each_end() {
+        assert_eq!(spread(&[5.0, 1.0, 4.0, 2.0, 3.0]).quartiles(), (2.0, 4.0));
+        assert_eq!(spread(&[1.0]).quartiles(), (1.0, 1.0));
+        assert!(spread(&[]).quartiles().0.is_nan());
     }
 
     #[test]

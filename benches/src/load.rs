@@ -165,7 +165,8 @@ impl Deliveries<'_> {
     }
 }
 
-fn event_head(n: u64) -> EventHead {
+/// What the `n`th event says of itself.
+pub(crate) fn event_head(n: u64) -> EventHead {
     EventHead {
         tenant: Some(TENANT.to_owned()),
         source: EVENT_SOURCE.to_owned(),

@@ -9,7 +9,9 @@
 
 mod bed;
 mod children;
+mod cost;
 mod cpu;
+mod dispatching;
 mod endpoints;
 mod events;
 mod figures;
@@ -35,6 +37,8 @@ use clap::Parser;
 enum Scenario {
     /// Deliveries/s and CPU per 100,000 deliveries of the dispatcher, beside bare hyper and consume only
     Throughput(throughput::Args),
+    /// What signatures, the egress guard and payload formats add to a delivery, beside one without
+    Cost(cost::Args),
     /// Events/s and CPU per 100,000 events of ingest, beside consume only and produce only
     Ingest(ingest::Args),
     /// Cost of matching an event at 100, 1,000 and 10,000 subscriptions
@@ -64,6 +68,7 @@ enum Scenario {
 fn main() -> ExitCode {
     let done = match Scenario::parse() {
         Scenario::Throughput(args) => throughput::run(&args),
+        Scenario::Cost(args) => cost::run(&args),
         Scenario::Ingest(args) => ingest::run(&args),
         Scenario::Match(args) => matching::run(&args),
         Scenario::Latency(args) => latency::run(&args),

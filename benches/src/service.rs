@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use hooklane_test_support::{Process, Scrape, free_addr};
 
 use crate::bed::Bed;
@@ -75,13 +75,25 @@ pub(crate) fn stop_all(services: Vec<Service>) -> anyhow::Result<()> {
 impl Service {
     /// Starts it; it may not be ready yet.
     pub(crate) fn spawn(kind: Kind, bed: &Bed) -> anyhow::Result<Self> {
+        Self::spawn_with(kind, bed, &[])
+    }
+
+    /// The same with more environment, or other values of it.
+    pub(crate) fn spawn_with(
+        kind: Kind,
+        bed: &Bed,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let addr = free_addr()?;
-        let process = Process::builder(find(kind)?)
+        let builder = Process::builder(find(kind)?)
             .env("HOOKLANE__KAFKA__BROKERS", &bed.settings.brokers)
             .env("HOOKLANE__KAFKA__TOPIC_PREFIX", bed.names.prefix())
             .env("HOOKLANE__METRICS__LISTEN", addr.to_string())
             .env("HOOKLANE__EGRESS__ALLOW_CIDRS", "127.0.0.0/8")
-            .env("HOOKLANE__EGRESS__ALLOW_HTTP", "true")
+            .env("HOOKLANE__EGRESS__ALLOW_HTTP", "true");
+        let process = environment
+            .iter()
+            .fold(builder, |builder, (key, value)| builder.env(key, value))
             .start()?;
         Ok(Self { process, addr })
     }
@@ -92,10 +104,21 @@ impl Service {
 
     /// CPU seconds used so far; an error with the log once it has ended.
     pub(crate) fn cpu(&mut self) -> anyhow::Result<f64> {
-        if let Some(status) = self.process.ended() {
-            anyhow::bail!("the service ended: {status}\n{}", self.process.log());
-        }
+        self.ensure_running()?;
         cpu::of_process(self.process.id())
+    }
+
+    /// The same of the threads it has now; see [`cpu::of_threads`].
+    pub(crate) fn cpu_of_threads(&mut self) -> anyhow::Result<f64> {
+        self.ensure_running()?;
+        cpu::of_threads(self.process.id())
+    }
+
+    fn ensure_running(&mut self) -> anyhow::Result<()> {
+        match self.process.ended() {
+            None => Ok(()),
+            Some(status) => bail!("the service ended: {status}\n{}", self.process.log()),
+        }
     }
 
     pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {

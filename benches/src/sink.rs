@@ -28,6 +28,7 @@ pub(crate) use process::{SinkProcess, SinkStats};
 pub(crate) const SENT_AT: &str = "{\"sentAt\":";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const LAST_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const BUFFER: usize = 16 * 1024;
 
 #[derive(clap::Args, Debug)]
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Address to listen on
     #[arg(long)]
     listen: SocketAddr,
+    /// End each connection after one answer
+    #[arg(long)]
+    closing: bool,
 }
 
 /// Serves until the process is killed.
@@ -48,11 +52,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let tally = Rc::clone(&tally);
+            let (tally, closing) = (Rc::clone(&tally), args.closing);
             tokio::task::spawn_local(async move {
                 // A sender that closes its connection ends this; nothing else
                 // is expected, and a missing delivery is noticed by its count.
-                serve(stream, &tally).await.ok();
+                serve(stream, &tally, closing).await.ok();
             });
         }
     };
@@ -127,7 +131,7 @@ fn sent_at(body: &[u8]) -> Option<u64> {
     (sent > 0).then_some(sent)
 }
 
-async fn serve(mut stream: TcpStream, tally: &RefCell<Tally>) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, tally: &RefCell<Tally>, closing: bool) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut used = false;
     loop {
@@ -157,6 +161,10 @@ async fn serve(mut stream: TcpStream, tally: &RefCell<Tally>) -> io::Result<()> 
         }
         used = true;
         buffer.drain(..head + body);
+        if closing {
+            stream.write_all(LAST_ANSWER).await?;
+            return stream.shutdown().await;
+        }
         stream.write_all(ANSWER).await?;
     }
 }

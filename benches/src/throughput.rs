@@ -3,14 +3,12 @@
 //! The envelopes lie in the lanes before the dispatcher starts, so ingest has
 //! no part in it. Each round measures, one after the other: bare hyper against
 //! the same sink, then for each fan-out the dispatcher and a consumer that only
-//! counts. The dispatcher's CPU is that of its whole process, attempts log and
-//! commits included, from just before the first delivery until every offset is
-//! committed; its start is not in it.
+//! counts.
 
 mod report;
 
 use std::num::NonZeroU16;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use hooklane_model::id::EndpointUid;
@@ -18,11 +16,12 @@ use hooklane_model::id::EndpointUid;
 use crate::bed::{Bed, Brokers, endpoints};
 use crate::children::{Floor, run_floor};
 use crate::cpu;
+use crate::dispatching;
 use crate::figures::{Spread, float, per_100_000};
 use crate::load::Deliveries;
 use crate::output;
-use crate::service::{self, Kind, Service};
-use crate::sink::{SinkProcess, SinkStats};
+use crate::service::{self, Kind};
+use crate::sink::SinkProcess;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -53,18 +52,6 @@ pub(crate) struct Args {
 }
 
 const PATIENCE: Duration = Duration::from_secs(300);
-/// After so long without a delivery it is asked whether there are any left.
-const QUIET: Duration = Duration::from_secs(1);
-/// The part of the deliveries that may be parked: the receiver is never slow,
-/// but on a machine with other work the dispatcher may think so.
-const PARKED_MAX: f64 = 0.05;
-/// A run without progress for so long will not end.
-const STALL: Duration = Duration::from_secs(20);
-/// How often is looked until the first delivery: what the dispatcher does in
-/// this time before it is counted as part of the deliveries.
-const LOOK: Duration = Duration::from_millis(5);
-/// How often is looked after that.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// One fan-out: its topics, and what was measured so far.
 struct Case {
@@ -198,7 +185,7 @@ fn measure_bare(args: &Args, sink: &SinkProcess, bare: &mut Bare) -> anyhow::Res
 
 /// One run of the dispatcher, and one of the consumer that only counts.
 fn measure(case: &mut Case, sink: &SinkProcess, bare: f64) -> anyhow::Result<()> {
-    let run = dispatch(case, sink)?;
+    let run = dispatching::run(&case.bed, case.deliveries, sink, &[])?;
     let consume = consume(case)?;
     let figures = &mut case.figures;
     let cpu = per_100_000(run.cpu_seconds, run.sink.requests);
@@ -218,110 +205,6 @@ fn measure(case: &mut Case, sink: &SinkProcess, bare: f64) -> anyhow::Result<()>
     figures.peak_mib.add(run.peak_mib);
     figures.attempts_records.add(float(run.attempts_records));
     Ok(())
-}
-
-struct Run {
-    sink: SinkStats,
-    cpu_seconds: f64,
-    peak_mib: f64,
-    attempts_records: u64,
-    /// Part of the deliveries.
-    parked: f64,
-}
-
-fn dispatch(case: &Case, sink: &SinkProcess) -> anyhow::Result<Run> {
-    let (bed, lanes) = (&case.bed, case.bed.names.deliveries());
-    let group = bed.dispatcher_group();
-    bed.rewind(&group, &lanes, usize::from(bed.lanes.get()))?;
-    let attempts = bed.names.attempts();
-    let logged = bed.records(&attempts)?;
-    sink.reset()?;
-    let mut service = Service::spawn(Kind::Dispatcher, bed)?;
-    // The last look before the first delivery is where its CPU counts from.
-    let mut before = 0.0;
-    let (mut seen, mut moved) = (0, Instant::now());
-    while seen < case.deliveries {
-        let used = service.cpu()?;
-        let came = sink.stats()?.requests;
-        if came == 0 {
-            before = used;
-        }
-        if came > seen {
-            (seen, moved) = (came, Instant::now());
-        }
-        // What was parked does not come in this run.
-        if moved.elapsed() > QUIET && seen > 0 && bed.is_done(&group, &lanes)? {
-            break;
-        }
-        ensure!(
-            moved.elapsed() < STALL,
-            "{seen} of {} deliveries, and no more for {STALL:?}; {}",
-            case.deliveries,
-            state(&service)
-        );
-        std::thread::sleep(if seen > 0 { GLANCE } else { LOOK });
-    }
-    let end = Instant::now() + STALL;
-    while !bed.is_done(&group, &lanes)? {
-        ensure!(
-            Instant::now() < end,
-            "everything came and is not committed after {STALL:?}; {}",
-            state(&service)
-        );
-        std::thread::sleep(GLANCE);
-    }
-    let mut run = Run {
-        parked: 0.0,
-        cpu_seconds: service.cpu()? - before,
-        sink: sink.stats()?,
-        peak_mib: service.peak_mib()?,
-        attempts_records: bed.records(&attempts)? - logged,
-    };
-    run.parked = check(case, &service, &run)?;
-    service.stop()?;
-    Ok(run)
-}
-
-/// What a dispatcher that does not get on says about itself.
-fn state(service: &Service) -> String {
-    let numbers = service.scrape().map(|scrape| {
-        let names = [
-            "hooklane_lane_records_read_total",
-            "hooklane_delivered_total",
-            "hooklane_parked_total",
-            "hooklane_retries_total",
-            "hooklane_dead_total",
-            "hooklane_deliveries_in_memory",
-            "hooklane_requests_in_flight",
-        ];
-        let show = |name: &&str| format!("{name} {}", scrape.sum(name, &[]));
-        names.iter().map(show).collect::<Vec<_>>().join(", ")
-    });
-    let numbers = numbers.unwrap_or_else(|error| format!("no metrics: {error:#}"));
-    format!("{numbers}\n{}", service.log())
-}
-
-/// A run counts only if it was the work that is meant: each delivery made
-/// once and logged, and next to none put off. Returns the part that was parked.
-fn check(case: &Case, service: &Service, run: &Run) -> anyhow::Result<f64> {
-    let scrape = service.scrape()?;
-    let delivered = scrape.sum("hooklane_delivered_total", &[]);
-    let parked = scrape.sum("hooklane_parked_total", &[]);
-    let meant = float(case.deliveries);
-    let came = float(run.sink.requests);
-    ensure!(
-        (delivered - came).abs() < 0.5 && (came + parked - meant).abs() < 0.5,
-        "{came} requests came, {delivered} were counted as delivered and {parked} as parked, {meant} were stored"
-    );
-    let part = parked / meant;
-    ensure!(
-        part <= PARKED_MAX,
-        "{:.1} % of the deliveries were parked although no receiver is slow: this measures something else; {}",
-        part * 100.0,
-        state(service)
-    );
-    ensure!(run.attempts_records > 0, "no attempt was logged");
-    Ok(part)
 }
 
 fn consume(case: &Case) -> anyhow::Result<Floor> {

@@ -40,7 +40,17 @@ impl SinkProcess {
     }
 
     pub(crate) fn start_at(addr: SocketAddr) -> anyhow::Result<Self> {
-        let process = children::start("sink", &["--listen", &addr.to_string()])?;
+        Self::start_with(addr, &[])
+    }
+
+    /// One that ends each connection after one answer.
+    pub(crate) fn start_closing() -> anyhow::Result<Self> {
+        Self::start_with(free_addr()?, &["--closing"])
+    }
+
+    fn start_with(addr: SocketAddr, args: &[&str]) -> anyhow::Result<Self> {
+        let listen = addr.to_string();
+        let process = children::start("sink", &[&["--listen", &listen], args].concat())?;
         let sink = Self {
             _process: process,
             addr,
