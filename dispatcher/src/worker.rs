@@ -26,6 +26,7 @@ use hooklane_service::probes::Heartbeat;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use self::inbox::Present;
 pub(crate) use self::inbox::{Board, ReadRecord, Released, ToWorker};
 use self::look::Look;
 use self::runners::{Finished, Runners};
@@ -121,13 +122,14 @@ impl Worker {
         self.parts.heartbeat.retire();
     }
 
-    /// One turn: wait for something, take all there is, act on it. Returns
+    /// One turn: wait for something, take what is there, act on it. Returns
     /// whether there will be another.
     async fn turn(&mut self) -> bool {
         self.parts.heartbeat.at(WorkerStep::Requests);
         let open = self.wait().await;
         self.parts.heartbeat.at(WorkerStep::Take);
-        while let Ok(arrived) = self.parts.inbox.try_recv() {
+        let mut present = Present::of(&self.parts.inbox);
+        while let Some(arrived) = present.next(&mut self.parts.inbox) {
             self.take(arrived);
         }
         let mut started = self.finished.started.borrow_mut();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hooklane_model::catalog::Change;
 use hooklane_model::envelope::ConfigStamp;
 use hooklane_model::lane::Lane;
+use tokio::sync::mpsc;
 
 use hooklane_engine::{Epoch, Mono};
 
@@ -32,6 +33,23 @@ pub(crate) enum ToWorker {
     Revoked { lane: Lane, deadline: Mono },
     /// The configuration changed.
     Config(Arc<Vec<Change>>, ConfigStamp),
+}
+
+/// What of an inbox a turn takes: what is there when it begins. Who fills the
+/// inbox learns only after the turn that it must stop, and fills it as fast as
+/// it is emptied: with all that comes meanwhile, one turn took whatever had
+/// been fetched, many times the memory that there is for deliveries.
+pub(crate) struct Present(usize);
+
+impl Present {
+    pub(crate) fn of<T>(inbox: &mpsc::Receiver<T>) -> Self {
+        Self(inbox.len())
+    }
+
+    pub(crate) fn next<T>(&mut self, inbox: &mut mpsc::Receiver<T>) -> Option<T> {
+        self.0 = self.0.checked_sub(1)?;
+        inbox.try_recv().ok()
+    }
 }
 
 /// A lane was let go.
@@ -100,5 +118,30 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes while a turn takes is the next turn's, or an inbox that is
+    /// filled as fast as it is emptied never ends one.
+    #[test]
+    fn a_turn_takes_what_was_there_when_it_began() {
+        let (fill, mut inbox) = mpsc::channel(8);
+        for n in 0..3 {
+            fill.try_send(n).unwrap();
+        }
+        for expected in [vec![0, 1, 2], vec![10, 11, 12]] {
+            let (mut present, mut taken) = (Present::of(&inbox), Vec::new());
+            while let Some(n) = present.next(&mut inbox) {
+                taken.push(n);
+                if fill.try_send(n + 10).is_err() || taken.len() > 8 {
+                    break;
+                }
+            }
+            assert_eq!(taken, expected);
+        }
     }
 }
