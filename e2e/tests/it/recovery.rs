@@ -20,18 +20,24 @@ const BURST: u32 = 50;
 const SENDER_LATE: f64 = 0.1;
 /// How long a probe, and then the backlog, may be waited for.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Deliveries in memory at the most, beside what the limit lets start within
-/// the queue wait of 10 s: what is read ahead of what is sent.
-const READ_AHEAD: u32 = 10_000;
+/// Bytes of an event.
+const PAYLOAD: u16 = 1_024;
+/// Bytes of deliveries that the dispatcher may hold: half of the backlog, and
+/// twice what the limit lets start within the queue wait of 10 s.
+const MEMORY: &str = "12MiB";
+/// Deliveries that may come above that. Reading pauses there; under way to the
+/// worker are then a turn's nine batches at the most, and as many behind them.
+const UNDER_WAY: u16 = 18 * 256;
 
 /// Goal: the backlog of an endpoint that was dead comes back when it lives: all
-/// of it, at the limit and not as a herd, and it never was in memory.
+/// of it, at the limit and not as a herd, and in a memory that it does not fit.
 /// Method: an endpoint that answers 503 until everything for it is parked, and
-/// then 200; windows of the limit by the receiver's clock, memory by metrics
-/// sampled all the while.
+/// then 200; windows of the limit by the receiver's clock, bytes by metrics
+/// sampled all the while. How many deliveries that are says nothing: what is
+/// parked counts until Kafka has acked it, however slow Kafka is.
 #[test]
 fn a_dead_endpoint_gets_its_backlog_at_its_limit() {
-    let p = Pipeline::new("backlog");
+    let p = Pipeline::new("backlog").set("HOOKLANE__DISPATCHER__MEMORY", MEMORY);
     let lives = Arc::new(AtomicBool::new(false));
     let alive = lives.clone();
     let script = Script::by(move |_| {
@@ -53,20 +59,26 @@ fn a_dead_endpoint_gets_its_backlog_at_its_limit() {
     let count = std::env::var_os(BACKLOG_VARIABLE)
         .map_or(BACKLOG, |text| text.to_str().unwrap().parse().unwrap());
     let events: Vec<Event> = (0..count)
-        .map(|n| Event::new(format!("e{n}"), "acme", "order"))
+        .map(|n| {
+            Event::new(format!("e{n}"), "acme", "order").payload(vec![b'x'; usize::from(PAYLOAD)])
+        })
         .collect();
     for some in events.chunks(10_000) {
         p.events.store(some);
     }
-    let mut most_in_memory: f64 = 0.0;
-    let mut sample = || {
-        let scrape = dispatcher.scrape();
-        let value = |name| scrape.value(name, &[]).unwrap();
-        most_in_memory = most_in_memory.max(value("hooklane_deliveries_in_memory"));
-        scrape.sum("hooklane_parked_total", &[])
-    };
     #[allow(clippy::cast_precision_loss, reason = "a hundred thousand at most")]
     let all = count as f64;
+    let each = f64::from(PAYLOAD) + 200.0;
+    let under_way = f64::from(UNDER_WAY) * each;
+    let bound = dispatcher.metric("hooklane_delivery_bytes_max", &[]) + under_way;
+    let backlog = all * each;
+    assert!(backlog > bound, "{backlog} bytes would fit into {bound}");
+    let mut most_bytes: f64 = 0.0;
+    let mut sample = || {
+        let scrape = dispatcher.scrape();
+        most_bytes = most_bytes.max(scrape.value("hooklane_delivery_bytes", &[]).unwrap());
+        scrape.sum("hooklane_parked_total", &[])
+    };
     wait_until("all to be parked", PATIENCE, || {
         let parked = sample();
         parked >= all && ingest.metric("hooklane_matched_deliveries_total", &[]) >= all
@@ -102,14 +114,8 @@ fn a_dead_endpoint_gets_its_backlog_at_its_limit() {
     );
 
     came_at_the_limit(&p);
-    println!("{most_in_memory} deliveries in memory at the most");
-    // What waits for Kafka to take it back is in memory, too, and grows with
-    // the size: the more is due at a time, the later its acks.
-    let bound = f64::from(PER_SECOND * 10 + READ_AHEAD).max(all / 5.0);
-    assert!(
-        most_in_memory <= bound,
-        "{most_in_memory} deliveries in memory"
-    );
+    println!("{most_bytes} bytes of deliveries at the most, of {backlog}");
+    assert!(most_bytes <= bound, "{most_bytes} bytes, over {bound}");
 }
 
 /// No window of the whole run held more requests than the limit lets through.
