@@ -7,6 +7,7 @@
 )]
 
 mod harness;
+mod hostile;
 mod panics;
 mod signed;
 mod stuck;
