@@ -39,3 +39,26 @@ fn alerts_are_on_metrics_that_exist() {
     names.retain(|name| !declared.contains(&format!("| `{name}` |")));
     assert!(names.is_empty(), "no service has {names:?}");
 }
+
+/// Goal: what people are told to set exists. Method: every variable that a page
+/// names, as it stands there or with `_FILE`, is one that a service declares.
+#[test]
+fn variables_on_pages_are_declared() {
+    let pages = [
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/egress.md"),
+        include_str!("../../../docs/operations.md"),
+        include_str!("../../../docs/resources.md"),
+        include_str!("../../../docs/secrets.md"),
+    ];
+    let declared = hooklane_cli::reference::configuration();
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let words = pages.iter().flat_map(|page| page.split(|c| !is_part(c)));
+    let names: Vec<&str> = words.filter(|w| w.starts_with("HOOKLANE__")).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        let key = name.strip_suffix("_FILE").unwrap_or(name);
+        let has = |name: &str| declared.contains(&format!("`{name}`"));
+        assert!(has(name) || has(key), "no service reads {name}");
+    }
+}

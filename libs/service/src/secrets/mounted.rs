@@ -297,4 +297,22 @@ mod tests {
         std::fs::rename(dir.path().join("..new"), dir.path().join("..data")).unwrap();
         assert_eq!(text(mounted.file("acme", "erp")), Ok("v2".to_owned()));
     }
+
+    /// As Kubernetes mounts a secret: the links stay in the tenant's folder.
+    #[test]
+    fn a_tenants_own_mount_is_read_through_its_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("acme");
+        for version in ["..v1", "..v2"] {
+            std::fs::create_dir_all(home.join(version)).unwrap();
+            std::fs::write(home.join(version).join("erp"), version).unwrap();
+        }
+        symlink("..v1", home.join("..data")).unwrap();
+        symlink("..data/erp", home.join("erp")).unwrap();
+        let mounted = mounted(Some(dir.path()), &[]);
+        assert_eq!(text(mounted.file("acme", "erp")), Ok("..v1".to_owned()));
+        symlink("..v2", home.join("..new")).unwrap();
+        std::fs::rename(home.join("..new"), home.join("..data")).unwrap();
+        assert_eq!(text(mounted.file("acme", "erp")), Ok("..v2".to_owned()));
+    }
 }
