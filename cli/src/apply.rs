@@ -10,7 +10,7 @@ use hooklane_model::plan::{
     self, Given, Plan, PlanError, PlanProblem, PlannedChange, StartOffsets, spoken,
 };
 use hooklane_model::resource::{
-    Document, Endpoint, Kind, Manifest, ResourceKey, Signing, SigningScheme, SigningSecret,
+    Auth, Document, Endpoint, Kind, Manifest, ResourceKey, Signing, SigningScheme, SigningSecret,
     spec_path,
 };
 use hooklane_model::secret::{Secret, SecretRef};
@@ -156,6 +156,19 @@ fn doubts(endpoint: &Endpoint, egress: &EgressPolicy) -> Vec<String> {
     }
     if spec.auth.is_some() && spec.url.scheme() == "http" {
         doubts.push("spec.auth: is sent in clear, because the URL is http://".to_owned());
+    }
+    if let Some(Auth::OAuth2(oauth2)) = spec.auth.as_deref() {
+        let place = "spec.auth.oauth2.tokenUrl";
+        if let Some(reason) = not_called(egress, &oauth2.token_url) {
+            doubts.push(format!(
+                "{place}: dispatchers will not call it as this egress policy stands: {reason}"
+            ));
+        }
+        if oauth2.token_url.scheme() == "http" {
+            doubts.push(format!(
+                "{place}: the client secret is sent in clear, because it is http://"
+            ));
+        }
     }
     if spec.signing.scheme == SigningScheme::Twilio {
         doubts.push(
@@ -401,6 +414,39 @@ mod tests {
                 "{from}: {said}"
             );
         }
+    }
+
+    #[test]
+    fn a_token_url_is_doubted_like_the_endpoints_own() {
+        let said = |token_url: &str, egress: &EgressPolicy| {
+            let text = format!(
+                "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: acme, name: e}}\n\
+                 spec: {{url: 'https://erp.example/', auth: {{oauth2: {{tokenUrl: '{token_url}', \
+                 clientId: hooks, clientSecret: {{valueFrom: {{file: client}}}}}}}}}}"
+            );
+            match &parse_yaml(&text).unwrap()[0].manifest {
+                Manifest::Endpoint(endpoint) => doubts(endpoint, egress),
+                other => panic!("{other:?}"),
+            }
+        };
+        let strict = EgressPolicy::default();
+        let open = EgressPolicy {
+            allow_http: true,
+            ..EgressPolicy::default()
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(said("https://login.example/token", &strict), none);
+        let private = said("https://10.0.0.1/token", &strict);
+        let [private] = &private[..] else {
+            panic!("{private:?}")
+        };
+        assert!(private.starts_with("spec.auth.oauth2.tokenUrl: dispatchers will not call it"));
+        let clear = said("http://login.example/token", &open);
+        let [clear] = &clear[..] else {
+            panic!("{clear:?}")
+        };
+        assert!(clear.contains("the client secret is sent in clear"));
+        assert_eq!(said("http://login.example/token", &strict).len(), 2);
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! One request: what the core ordered, as HTTP, and what came of it.
 
+mod authorized;
+
 use std::cell::RefCell;
 use std::error::Error as _;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hooklane_model::id::EndpointUid;
 use hooklane_model::time::{Clock, UnixMillis};
 use hooklane_sender::{
-    AttemptReport, Delivery, DeliveryDirective, Failure, FailureReason, Recipient, RetryAfter,
-    Sender,
+    AttemptReport, AttemptRequest, Delivery, DeliveryDirective, Failure, FailureReason, Recipient,
+    RetryAfter, Sender,
 };
 use hooklane_service::clock::Monotonic;
 use hooklane_service::logs::RateLimit;
 
+use self::authorized::Authorized;
 use crate::lease::Lease;
 use crate::recipients::Unusable;
 use hooklane_engine::{AttemptEnd, AttemptResult, Directive, Mono, SendOrder, Side};
@@ -38,7 +42,8 @@ const SAY_EVERY: Duration = Duration::from_secs(300);
 
 /// What every attempt of a worker shares.
 pub(crate) struct Attempts {
-    pub(crate) sender: Sender,
+    /// Shared with token requests, which outlive the attempt that began them.
+    pub(crate) sender: Rc<Sender>,
     pub(crate) lease: Lease,
     pub(crate) clocks: Clocks,
     pub(crate) said: Said,
@@ -64,6 +69,36 @@ impl Attempts {
         word: impl Fn(),
     ) -> AttemptResult {
         let started_at = self.clocks.wall.now();
+        if let Some(tokens) = recipient.tokens() {
+            let attempts = self;
+            let authorized = Authorized {
+                attempts,
+                recipient,
+                tokens,
+                order,
+                word,
+            };
+            // Boxed: few attempts are such, and every task would be larger.
+            return Box::pin(authorized.make(started_at)).await;
+        }
+        let Some(request) = self.prepare(recipient, order, started_at) else {
+            return not_made(Unusable::Blocked("no_valid_secret"), started_at);
+        };
+        let report = self.send(recipient, order, request, &word).await;
+        AttemptResult {
+            started_at,
+            elapsed: report.timings.total,
+            end: end_of(&report, || self.clocks.wall.now()),
+        }
+    }
+
+    /// The attempt's request; `None` if there is no secret to sign it.
+    fn prepare(
+        &self,
+        recipient: &Recipient,
+        order: &SendOrder,
+        now: UnixMillis,
+    ) -> Option<AttemptRequest> {
         let envelope = &order.envelope.envelope;
         let delivery = Delivery {
             id: &order.target.delivery.to_string(),
@@ -74,9 +109,17 @@ impl Attempts {
                 first_seen: envelope.first_seen,
             },
         };
-        let Ok(request) = recipient.request(&delivery, started_at) else {
-            return not_made(Unusable::Blocked("no_valid_secret"), started_at);
-        };
+        recipient.request(&delivery, now).ok()
+    }
+
+    /// Makes a request, if lease and gate allow.
+    async fn send(
+        &self,
+        recipient: &Recipient,
+        order: &SendOrder,
+        request: AttemptRequest,
+        word: &impl Fn(),
+    ) -> AttemptReport {
         let may_start = || {
             let now = self.clocks.mono();
             let may = now < self.lease.until() && order.pass.start(now);
@@ -87,15 +130,10 @@ impl Attempts {
         };
         let destination = recipient.destination();
         let report = self.sender.attempt(destination, request, may_start).await;
-        let elapsed = report.timings.total;
         if let Err(failure) = &report.result {
             self.note(failure, order);
         }
-        AttemptResult {
-            started_at,
-            elapsed,
-            end: end_of(&report, || self.clocks.wall.now()),
-        }
+        report
     }
 
     /// The one place that still has the cause: for the operator, never for
@@ -189,10 +227,10 @@ pub(crate) fn failed_end(reason: FailureReason) -> AttemptEnd {
         hooklane_sender::Side::Network => Side::Network,
         hooklane_sender::Side::Us => Side::Us,
     };
-    let ours = reason.is_outage_of_ours();
+    let blocks = reason.is_outage_of_ours() || reason.is_lack_of_token();
     match (reason, reason.as_str()) {
         (FailureReason::NotStarted, _) => AttemptEnd::NotStarted,
-        (_, reason) if ours => AttemptEnd::Blocked { reason, side },
+        (_, reason) if blocks => AttemptEnd::Blocked { reason, side },
         (_, reason) => AttemptEnd::Failed { reason, side },
     }
 }

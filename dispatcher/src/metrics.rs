@@ -2,6 +2,7 @@
 
 pub(crate) mod endpoints;
 pub(crate) mod failures;
+mod tokens;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use hooklane_service::secrets::SecretsSection;
 
 use self::endpoints::EndpointMetrics;
 use self::failures::Failures;
+use self::tokens::TokenMetrics;
 use crate::config::Config;
 use hooklane_engine::{
     Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side,
@@ -118,6 +120,7 @@ pub(crate) struct Metrics {
     pub(crate) secrets_unavailable: Counter,
     pub(crate) secret_key_reloads: Counter,
     pub(crate) secret_key_errors: Counter,
+    pub(crate) tokens: TokenMetrics,
     limit_waits: Counter,
     lanes: Gauge,
     waiting: Gauge,
@@ -225,6 +228,7 @@ impl Metrics {
             secrets_unavailable: r.counter("hooklane_secrets_unavailable_total", "Times that a secret of an endpoint could not be opened or read: its key or file is missing here. Deliveries that need it wait; the log names the key.")?,
             secret_key_reloads: r.counter("hooklane_secret_key_reloads_total", "Times that the key file (secrets.kek_file) had changed and was taken into use.")?,
             secret_key_errors: r.counter("hooklane_secret_key_errors_total", "Looks at the key file that failed; the keys loaded before stay in use.")?,
+            tokens: TokenMetrics::register(r)?,
             limit_waits: r.counter("hooklane_rate_limit_waits_total", "Starts that an endpoint's rate limit or hold put off.")?,
             lanes: r.gauge("hooklane_lanes_owned", "Lanes that this process owns.")?,
             waiting: r.gauge("hooklane_deliveries_in_memory", "Deliveries in memory, requests included.")?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hooklane_engine::Mono;
 use hooklane_model::id::{EndpointUid, IdMap};
 use hooklane_model::resource::Endpoint;
+use hooklane_sender::oauth::TokenEvent;
 use hooklane_sender::{Recipient, RecipientError, Sender};
 
 use crate::secrets::{FirstRead, NoSecret, Secrets, Watched};
@@ -86,6 +87,7 @@ impl Recipients {
             return Ok(used.recipient.clone());
         }
         let (recipient, files) = self.prepare(sender, endpoint)?;
+        self.observe_tokens(&recipient, endpoint.uid());
         let recipient = Rc::new(recipient);
         let used = Used {
             generation,
@@ -131,12 +133,34 @@ impl Recipients {
                 RecipientError::Tls(ref error) if error.is_of_secret() => {
                     Unusable::Blocked("invalid_secret")
                 }
-                RecipientError::Url(_) | RecipientError::Tls(_) | RecipientError::Header(_) => {
+                RecipientError::Url(_)
+                | RecipientError::TokenUrl(_)
+                | RecipientError::Tls(_)
+                | RecipientError::Header(_) => {
                     Unusable::Invalid(error.reason())
                 }
             }
             .into()
         })
+    }
+
+    /// Counts token requests, and says to operators who look closely what came
+    /// of each.
+    fn observe_tokens(&self, recipient: &Recipient, endpoint: EndpointUid) {
+        let Some(tokens) = recipient.tokens() else {
+            return;
+        };
+        let metrics = self.secrets.metrics().clone();
+        tokens.observe(move |event| {
+            metrics.tokens.take(event);
+            if let TokenEvent::Asked {
+                failure: Some(failure),
+                ..
+            } = event
+            {
+                tracing::debug!(endpoint_id = %endpoint, "no access token: {failure}");
+            }
+        });
     }
 
     /// A file was waited for long enough: as if it were not there.

@@ -104,6 +104,11 @@ impl Secrets {
         })
     }
 
+    /// Where it counts, as do others who use secrets.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// The secret in clear, for requests of `endpoint`; `place` is where in
     /// its spec it stands.
     pub(crate) fn reveal(

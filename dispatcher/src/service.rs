@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -264,7 +265,7 @@ fn start_workers(
             .build()
             .map_err(DispatcherError::Thread)?;
         let work = move || {
-            let sender = Sender::new(sender, tls, Arc::new(resolver));
+            let sender = Rc::new(Sender::new(sender, tls, Arc::new(resolver)));
             let attempts = Attempts {
                 said: Said::default(),
                 sender,

@@ -53,7 +53,7 @@ pub(crate) struct Harness {
 #[derive(Default)]
 pub(crate) struct Made {
     pub(crate) time: Time,
-    /// What endpoints have beside a URL.
+    /// What endpoints have beside a URL; `RECEIVER` in it is the receiver's.
     pub(crate) spec: Value,
     /// What is configured beside the broker.
     pub(crate) keys: Vec<(&'static str, String)>,
@@ -240,6 +240,15 @@ impl Harness {
         .unwrap()
     }
 
+    /// Every entry of the attempts topic so far.
+    pub(crate) fn attempts(&self) -> Vec<Value> {
+        let records = self.scan(&self.names.attempts());
+        let values = records.iter().filter_map(|record| record.value.as_ref());
+        values
+            .flat_map(|value| serde_json::from_slice::<Vec<Value>>(value).unwrap())
+            .collect()
+    }
+
     /// The committed offset of a lane.
     pub(crate) fn committed(&self, lane: Lane) -> Option<i64> {
         let at = TopicPartition::new(self.names.deliveries(), lane.partition());
@@ -353,7 +362,8 @@ fn apply(
     let documents: Vec<String> = paths
         .iter()
         .map(|path| {
-            let mut spec = spec.clone();
+            let text = spec.to_string().replace("RECEIVER", &receiver.url(""));
+            let mut spec: Value = serde_json::from_str(&text).unwrap();
             spec["url"] = json!(receiver.url(path));
             json!({
                 "apiVersion": "hooklane/v1",

@@ -8,6 +8,7 @@
 
 mod harness;
 mod hostile;
+mod oauth;
 mod panics;
 mod signed;
 mod stuck;

@@ -12,9 +12,10 @@ mod source;
 mod subscription;
 
 pub use endpoint::{
-    Auth, BreakerPolicy, ClientCertificate, CustomHeaders, Endpoint, EndpointSpec, Fingerprint,
-    OnExhausted, Ordering, PayloadFormat, RateLimit, RetryPolicy, Signing, SigningScheme,
-    SigningSecret, StandardKey, Tls, TlsVersion, Validity, Verification, check_credential,
+    Auth, BreakerPolicy, ClientAuthentication, ClientCertificate, CustomHeaders, Endpoint,
+    EndpointSpec, Fingerprint, OAuth2, OnExhausted, Ordering, PayloadFormat, RateLimit,
+    RetryPolicy, Signing, SigningScheme, SigningSecret, StandardKey, Tls, TlsVersion, Validity,
+    Verification, check_credential,
 };
 pub use manifest::{
     Document, Kind, Manifest, ParseError, Strictness, parse_value, parse_yaml, spec_path,

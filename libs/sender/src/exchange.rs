@@ -42,6 +42,8 @@ pub(crate) struct Running<'a> {
     pub(crate) trace: &'a Trace,
     /// Added to the destination's query.
     pub(crate) query: Option<&'a str>,
+    /// So much of the response's body is kept.
+    pub(crate) excerpt_max: usize,
 }
 
 impl Running<'_> {
@@ -300,7 +302,7 @@ impl Running<'_> {
                                 continue;
                             };
                             read += data.len();
-                            let keep = config.excerpt_max.saturating_sub(excerpt.len());
+                            let keep = self.excerpt_max.saturating_sub(excerpt.len());
                             excerpt.extend_from_slice(&data[..keep.min(data.len())]);
                             if read > config.drain_max {
                                 return Poll::Ready(Ok(false));
@@ -324,7 +326,7 @@ impl Running<'_> {
             }
         })
         .await?;
-        if config.excerpt_max > 0 {
+        if self.excerpt_max > 0 {
             response.excerpt = Some(excerpt.freeze());
         }
         Ok(whole)

@@ -93,11 +93,22 @@ pub enum FailureReason {
     NotStarted,
     /// The request can't be sent as asked; nothing was sent.
     InvalidRequest,
+    /// No connection to the token server, or no name of it; no request was made.
+    TokenUnreachable,
+    /// The token server has no usable answer for now; no request was made.
+    TokenUnavailable,
+    /// The token server won't give a token; no request was made.
+    TokenRefused,
+    /// What the token server gives is no usable token; no request was made.
+    TokenInvalid,
+    /// 401 to a token that has been replaced since, and the limit left no room
+    /// for a request with the new one within the timeout.
+    TokenRejected,
 }
 
 impl FailureReason {
     /// Every reason, so that metrics can register all label values at start.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Dns,
         Self::DnsInternal,
         Self::ConnectRefused,
@@ -118,6 +129,11 @@ impl FailureReason {
         Self::ForbiddenAddress,
         Self::NotStarted,
         Self::InvalidRequest,
+        Self::TokenUnreachable,
+        Self::TokenUnavailable,
+        Self::TokenRefused,
+        Self::TokenInvalid,
+        Self::TokenRejected,
     ];
 
     /// The stable name in metrics and records.
@@ -144,6 +160,11 @@ impl FailureReason {
             Self::ForbiddenAddress => "forbidden_address",
             Self::NotStarted => "not_started",
             Self::InvalidRequest => "invalid_request",
+            Self::TokenUnreachable => "token_unreachable",
+            Self::TokenUnavailable => "token_unavailable",
+            Self::TokenRefused => "token_refused",
+            Self::TokenInvalid => "token_invalid",
+            Self::TokenRejected => "token_rejected",
         }
     }
 
@@ -151,7 +172,11 @@ impl FailureReason {
     #[must_use]
     pub fn side(self) -> Side {
         match self {
-            Self::Dns | Self::DnsInternal | Self::ConnectTimeout | Self::Connect => Side::Network,
+            Self::Dns
+            | Self::DnsInternal
+            | Self::ConnectTimeout
+            | Self::Connect
+            | Self::TokenUnreachable => Side::Network,
             // A forbidden address is where the endpoint's URL leads.
             Self::ConnectRefused
             | Self::ForbiddenAddress
@@ -162,7 +187,12 @@ impl FailureReason {
             | Self::Reset
             | Self::Closed
             | Self::Protocol
-            | Self::ResponseTooLarge => Side::Receiver,
+            | Self::ResponseTooLarge
+            // Who lets requests in is the receiver's to say.
+            | Self::TokenUnavailable
+            | Self::TokenRefused
+            | Self::TokenInvalid
+            | Self::TokenRejected => Side::Receiver,
             Self::Local | Self::Proxy | Self::NotStarted | Self::InvalidRequest => Side::Us,
         }
     }
@@ -191,12 +221,40 @@ impl FailureReason {
                 side: Side::Us,
                 hides_time: true,
             },
+            // Its own word, so that people know which of their two servers it
+            // is; within it nothing is told apart.
+            Self::TokenUnreachable => Shown {
+                reason: self.as_str(),
+                side: self.side(),
+                hides_time: true,
+            },
             other => Shown {
                 reason: other.as_str(),
                 side: other.side(),
                 hides_time: false,
             },
         }
+    }
+
+    /// Whether a request can end so, whatever it is for.
+    pub(crate) fn is_of_request(self) -> bool {
+        !matches!(
+            self,
+            Self::NotStarted | Self::InvalidRequest | Self::TokenRejected
+        ) && !self.is_lack_of_token()
+    }
+
+    /// Whether there was no token, and so no request, and the next delivery to
+    /// the same endpoint would meet the same.
+    #[must_use]
+    pub fn is_lack_of_token(self) -> bool {
+        matches!(
+            self,
+            Self::TokenUnreachable
+                | Self::TokenUnavailable
+                | Self::TokenRefused
+                | Self::TokenInvalid
+        )
     }
 
     /// Whether nothing that the receiver, its network or its owner could do

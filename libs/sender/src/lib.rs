@@ -17,6 +17,7 @@ mod held;
 mod http1;
 mod http2;
 mod io;
+pub mod oauth;
 pub mod payload;
 mod pool;
 pub mod recipient;

@@ -5,6 +5,7 @@
 //! credentials, keys) is prepared then; an attempt adds what is its own.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::destination::Destination;
 use crate::egress::UrlError;
+use crate::oauth::Tokens;
 use crate::payload::{self, Event, percent_encoded};
 use crate::sender::{AttemptRequest, Sender};
 use crate::signing::{NoValidSecret, Signer, SignerError, ToSign};
@@ -40,6 +42,9 @@ pub enum RecipientError {
     /// Its connections cannot be made as asked.
     #[error("spec.tls")]
     Tls(#[source] TlsError),
+    /// Its token URL cannot be called.
+    #[error("spec.auth.oauth2.tokenUrl")]
+    TokenUrl(#[source] UrlError),
     /// A header that it adds is none.
     #[error("spec.headers: {0} is no header")]
     Header(String),
@@ -58,7 +63,7 @@ impl RecipientError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Url(_) => "invalid_url",
+            Self::Url(_) | Self::TokenUrl(_) => "invalid_url",
             Self::Tls(error) if !error.is_of_secret() => "invalid_tls",
             Self::Signing(_) | Self::Auth(_) | Self::Tls(_) | Self::Secrets { .. } => {
                 "invalid_secret"
@@ -88,7 +93,8 @@ pub struct Recipient {
     extra: bool,
     format: PayloadFormat,
     signer: Signer,
-    timeout: std::time::Duration,
+    timeout: Duration,
+    tokens: Option<Rc<Tokens>>,
 }
 
 impl Recipient {
@@ -127,9 +133,15 @@ impl Recipient {
             let (name, value) = pair.ok_or_else(|| RecipientError::Header(name.to_owned()))?;
             headers.insert::<HeaderName>(name, value);
         }
-        if let (Some(auth), Some(secret)) = (&spec.auth, of_auth.first()) {
-            let (name, value) = credential(auth, secret)?;
-            headers.insert(name, value);
+        let mut tokens = None;
+        if let (Some(auth), Some(secret)) = (spec.auth.as_deref(), of_auth.first()) {
+            if let Auth::OAuth2(oauth2) = auth {
+                let made = Tokens::try_new(sender, oauth2, secret, spec.timeout)?;
+                tokens = Some(Rc::new(made));
+            } else {
+                let (name, value) = credential(auth, secret)?;
+                headers.insert(name, value);
+            }
         }
         Ok(Self {
             destination,
@@ -139,7 +151,21 @@ impl Recipient {
             format: spec.format,
             signer: Signer::try_new(&spec.signing, signing).map_err(RecipientError::Signing)?,
             timeout: spec.timeout,
+            tokens,
         })
+    }
+
+    /// Where its access tokens come from, if its requests need one: then each
+    /// is to be given its header.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&Rc<Tokens>> {
+        self.tokens.as_ref()
+    }
+
+    /// The limit of an attempt.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Its address and connections.
@@ -190,6 +216,8 @@ fn credential(auth: &Auth, secret: &Secret) -> Result<(HeaderName, HeaderValue),
     check_credential(secret).map_err(RecipientError::Auth)?;
     let text = match auth {
         Auth::Bearer(_) => [b"Bearer ", secret].concat(),
+        // What its own requests show is no secret of the spec: see `tokens`.
+        Auth::OAuth2(_) => return Err(RecipientError::Header(auth.header_name().to_owned())),
         Auth::Header { .. } => secret.to_vec(),
         Auth::Basic { username, .. } => {
             let pair = Zeroizing::new([username.as_bytes(), b":", secret].concat());

@@ -123,10 +123,22 @@ impl Sender {
     ///
     /// Cancel safe: dropping it closes the connection (HTTP/1.1) or resets the
     /// stream (HTTP/2); what was written stays written.
-    pub async fn attempt(
+    pub fn attempt(
         &self,
         destination: &Rc<Destination>,
         request: AttemptRequest,
+        may_start: impl Fn() -> bool,
+    ) -> impl Future<Output = AttemptReport> {
+        let excerpt_max = self.config.excerpt_max;
+        self.exchange(destination, request, excerpt_max, may_start)
+    }
+
+    /// The same, and keeps so much of the response's body.
+    pub(crate) async fn exchange(
+        &self,
+        destination: &Rc<Destination>,
+        request: AttemptRequest,
+        excerpt_max: usize,
         may_start: impl Fn() -> bool,
     ) -> AttemptReport {
         let begun = Instant::now();
@@ -138,6 +150,7 @@ impl Sender {
                     destination,
                     trace: &trace,
                     query: request.query.as_deref(),
+                    excerpt_max,
                 };
                 let deadline = begun + request.timeout;
                 match timeout_at(deadline, running.run(outgoing, begun, may_start)).await {
@@ -152,8 +165,14 @@ impl Sender {
 
     pub(crate) fn retire_at(&self) -> Instant {
         let age = self.config.connection_age_max;
-        let spread = 0.2 * self.ages.borrow_mut().f64();
+        let spread = 0.2 * self.share();
         Instant::now() + age.mul_f64(1.0 - spread)
+    }
+
+    /// A number from zero to one, by which things that begin together end at
+    /// several times.
+    pub(crate) fn share(&self) -> f64 {
+        self.ages.borrow_mut().f64()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Origin;
 
 use crate::id::EndpointUid;
-use crate::resource::{Document, Manifest, ResourceKey, SigningScheme, spec_path};
+use crate::resource::{Auth, Document, Manifest, ResourceKey, SigningScheme, spec_path};
 use crate::secret::{Secret, SecretRef, sealed_version};
 use crate::time::UnixMillis;
 
@@ -110,8 +110,13 @@ pub(super) fn settle(
         }
     }
     let kept = before.map(kept).unwrap_or_default();
-    let moved = before.is_some_and(|before| origin(before) != Some(endpoint.spec.url.origin()));
+    let before = before.map(servers);
+    let now_at = servers(document);
     for (pointer, secret) in document.secrets() {
+        // The token server sees what stands in `auth`, and nothing else.
+        let by = if pointer.starts_with("/auth/") { 2 } else { 1 };
+        let here = |all: &[Origin]| all.iter().take(by).cloned().collect::<Vec<_>>();
+        let moved = (before.as_deref()).is_some_and(|before| here(before) != here(&now_at));
         let settled = match secret {
             SecretRef::Inline(clear) => settle_clear(clear, &kept, &place, sealing).map(Some),
             SecretRef::Sealed(text) => find_kept(text, &kept, (&pointer, moved)).map(Some),
@@ -182,11 +187,18 @@ fn settle_clear(
     })
 }
 
-fn origin(document: &Document) -> Option<Origin> {
-    match &document.manifest {
-        Manifest::Endpoint(endpoint) => Some(endpoint.spec.url.origin()),
-        Manifest::Source(_) | Manifest::Subscription(_) => None,
-    }
+/// Who gets to see what lets an endpoint's requests in: the receiver, and
+/// after it the token server, whose tokens are as good as the secret there.
+fn servers(document: &Document) -> Vec<Origin> {
+    let Manifest::Endpoint(endpoint) = &document.manifest else {
+        return Vec::new();
+    };
+    let token_url = match endpoint.spec.auth.as_deref() {
+        Some(Auth::OAuth2(oauth2)) => Some(&oauth2.token_url),
+        _ => None,
+    };
+    let urls = [&endpoint.spec.url].into_iter().chain(token_url);
+    urls.map(url::Url::origin).collect()
 }
 
 /// The stored secret that a handle, or a whole sealed text, names. Who knows

@@ -24,7 +24,7 @@ use crate::id::EndpointUid;
 use crate::secret::SecretRef;
 use crate::url_rule::{UrlRule, broken_rules, holds_blanks};
 
-pub use self::auth::{Auth, check_credential};
+pub use self::auth::{Auth, ClientAuthentication, OAuth2, check_credential};
 pub use self::breaker::BreakerPolicy;
 pub use self::format::PayloadFormat;
 pub use self::headers::CustomHeaders;
@@ -124,7 +124,7 @@ const EXHAUSTIONS: [(&str, OnExhausted); 2] =
 impl EndpointSpec {
     /// `None` when there is no usable URL; the findings say why.
     pub(super) fn read(mut fields: Fields, findings: &mut Findings) -> Option<Self> {
-        let url = read_url(&mut fields, findings);
+        let url = read_url(&mut fields, "url", findings);
         let ordering = fields
             .word("ordering", &ORDERINGS, findings)
             .unwrap_or(Ordering::None);
@@ -213,9 +213,10 @@ fn placeholder_url() -> Url {
     Url::parse("none:none").expect("a constant URL")
 }
 
-fn read_url(fields: &mut Fields, findings: &mut Findings) -> Option<Url> {
-    let path = fields.path_of("url");
-    let text = fields.required_text("url", findings);
+/// Reads what requests are made to; `None` if it is no such URL.
+fn read_url(fields: &mut Fields, field: &'static str, findings: &mut Findings) -> Option<Url> {
+    let path = fields.path_of(field);
+    let text = fields.required_text(field, findings);
     if text.is_empty() {
         return None;
     }

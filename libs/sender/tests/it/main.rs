@@ -17,6 +17,7 @@ mod identity;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 mod namespace;
+mod oauth;
 mod pool;
 mod proxy;
 mod recipient;

@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Receiver, destination, open_config, post, read_request, reason, request, run, sender, status,
-    until,
+    Receiver, destination, let_pass, open_config, post, read_request, reason, request, run, sender,
+    status, until,
 };
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -193,13 +193,6 @@ fn the_least_recently_used_makes_room() {
     });
 }
 
-/// Lets `time` go by without waiting for it.
-async fn pass(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
-}
-
 #[test]
 fn idle_time_and_age_end_a_connection() {
     // Longer than the test takes, so that only the clock that it puts forward
@@ -219,14 +212,14 @@ fn idle_time_and_age_end_a_connection() {
             post(&sender, &destination).await;
             sender.maintain();
             assert_eq!(sender.stats().idle, 1);
-            pass(soon).await;
+            let_pass(soon).await;
             sender.maintain();
             assert_eq!(sender.stats().idle, 0);
             assert_eq!(sender.stats().closed_for(reason), 1);
             // Also without upkeep it is not used again.
             post(&sender, &destination).await;
             assert!(post(&sender, &destination).await.reused);
-            pass(soon).await;
+            let_pass(soon).await;
             let report = post(&sender, &destination).await;
             assert!(!report.reused);
             assert_eq!(sender.stats().closed_for(reason), 2);

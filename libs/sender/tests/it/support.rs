@@ -20,15 +20,28 @@ use url::Url;
 /// Runs `future` on a current-thread runtime, as a worker does, and fails a
 /// test that hangs.
 pub(crate) fn run(future: impl Future<Output = ()>) {
+    run_letting_pass(Duration::ZERO, future);
+}
+
+/// The same for a test that puts the clock forward by so much in all; each of
+/// its waits has a limit of its own.
+pub(crate) fn run_letting_pass(time: Duration, future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
         .block_on(async {
-            tokio::time::timeout(Duration::from_secs(20), future)
+            tokio::time::timeout(Duration::from_secs(20) + time, future)
                 .await
                 .expect("the test hangs");
         });
+}
+
+/// Lets `time` go by without waiting for it.
+pub(crate) async fn let_pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 /// A config that may reach the loopback by http.

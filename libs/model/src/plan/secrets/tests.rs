@@ -9,7 +9,9 @@ use crate::plan::{
 };
 use crate::resource::parse_yaml;
 
+mod handles;
 mod rotation;
+mod tls;
 
 const T0: UnixMillis = UnixMillis(1_700_000_000_000);
 const CLEAR: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -326,79 +328,3 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         assert!(!shown, "{signing}: {said}");
     }
 }
-
-/// Goal: who may apply, and sees handles, cannot make the secret itself be
-/// sent to a server of his own.
-#[test]
-fn a_handle_sends_no_secret_elsewhere() {
-    let file = |url: &str, auth: &Value, secrets: &Value| {
-        json!({
-            "apiVersion": "hooklane/v1", "kind": "Endpoint",
-            "metadata": {"tenant": "acme", "name": "erp"},
-            "spec": {"url": url, "auth": auth, "signing": {"scheme": "standard", "secrets": secrets}},
-        })
-        .to_string()
-    };
-    let here = "https://erp.example/hooks";
-    let mut world = World::new();
-    let token = "token-for-the-receiver";
-    let given = file(
-        here,
-        &json!({"bearer": {"value": token}}),
-        &json!([{"value": CLEAR}]),
-    );
-    world.apply(&given).unwrap();
-    let (spec, _) = world.stored();
-    assert!(!spec.to_string().contains(token), "{spec}");
-    let (bearer, signs) = (&spec["auth"]["bearer"], &spec["signing"]["secrets"]);
-    let as_header = json!({"name": "x-token", "sealed": bearer["sealed"]});
-    let refused = [
-        file(
-            "https://evil.example/hooks",
-            &json!({"bearer": bearer}),
-            signs,
-        ),
-        file(
-            "http://erp.example/hooks",
-            &json!({"bearer": bearer}),
-            signs,
-        ),
-        file(
-            "https://erp.example:8443/hooks",
-            &json!({"bearer": bearer}),
-            signs,
-        ),
-        file(here, &json!({"header": as_header}), signs),
-        file(
-            here,
-            &json!({"bearer": {"sealed": signs[0]["sealed"]}}),
-            signs,
-        ),
-        file(
-            here,
-            &json!({"bearer": bearer}),
-            &json!([{"sealed": bearer["sealed"]}]),
-        ),
-    ];
-    for file in refused {
-        let error = world.apply(&file).unwrap_err().to_string();
-        assert!(error.contains("give it again"), "{error}");
-    }
-    // Another path of the same server, and a signing secret anywhere, are fine.
-    for file in [
-        file(
-            "https://erp.example/other",
-            &json!({"bearer": bearer}),
-            signs,
-        ),
-        file(
-            "https://new.example/",
-            &json!({"bearer": {"value": token}}),
-            signs,
-        ),
-    ] {
-        assert_eq!(actions(&world.apply(&file).unwrap()), [Action::Update]);
-    }
-}
-
-mod tls;

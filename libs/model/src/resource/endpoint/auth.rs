@@ -1,11 +1,15 @@
 //! What an endpoint's requests show to be let in by the receiver.
 
+mod oauth2;
+
 use super::headers::{check_value, header_name};
 use super::{CustomHeaders, Signing, SigningScheme};
 use crate::fields::{Fields, Findings};
 use crate::secret::SecretRef;
 
-/// Credentials that are the same in every request.
+pub use self::oauth2::{ClientAuthentication, OAuth2};
+
+/// Credentials: the same in every request, or what they are come by with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// `authorization: Bearer <secret>`.
@@ -24,6 +28,8 @@ pub enum Auth {
         /// Its value.
         value: SecretRef,
     },
+    /// `authorization: Bearer <token>` with a token that is asked for.
+    OAuth2(Box<OAuth2>),
 }
 
 /// Servers bound a line of the head by 8 KiB; beyond half of that a token is
@@ -43,17 +49,21 @@ impl Auth {
         let bearer = object.object("bearer", findings);
         let basic = object.object("basic", findings);
         let header = object.object("header", findings);
+        let oauth2 = object.object("oauth2", findings);
         object.finish(findings);
-        let auth = match (bearer, basic, header) {
-            (Some(mut bearer), None, None) => {
+        let auth = match (bearer, basic, header, oauth2) {
+            (Some(mut bearer), None, None, None) => {
                 let secret = read_secret(&mut bearer, findings);
                 bearer.finish(findings);
                 secret.map(Self::Bearer)
             }
-            (None, Some(basic), None) => read_basic(basic, findings),
-            (None, None, Some(header)) => read_header(header, signing, findings),
+            (None, Some(basic), None, None) => read_basic(basic, findings),
+            (None, None, Some(header), None) => read_header(header, signing, findings),
+            (None, None, None, Some(oauth2)) => OAuth2::read(oauth2, findings)
+                .map(Box::new)
+                .map(Self::OAuth2),
             _ => {
-                findings.problem(&*path, "give exactly one of bearer, basic, header");
+                findings.problem(&*path, "give exactly one of bearer, basic, header, oauth2");
                 None
             }
         }?;
@@ -71,6 +81,7 @@ impl Auth {
             Self::Bearer(secret) => ("/auth/bearer", secret),
             Self::Basic { password, .. } => ("/auth/basic/password", password),
             Self::Header { value, .. } => ("/auth/header", value),
+            Self::OAuth2(oauth2) => ("/auth/oauth2/clientSecret", &oauth2.client_secret),
         }
     }
 
@@ -78,7 +89,7 @@ impl Auth {
     #[must_use]
     pub fn header_name(&self) -> &str {
         match self {
-            Self::Bearer(_) | Self::Basic { .. } => "authorization",
+            Self::Bearer(_) | Self::Basic { .. } | Self::OAuth2(_) => "authorization",
             Self::Header { name, .. } => name,
         }
     }
@@ -211,6 +222,15 @@ mod tests {
                 json!({"header": {"name": "X-Api-Key", "valueFrom": {"file": "token"}}}),
                 "/auth/header",
                 "x-api-key",
+            ),
+            (
+                json!({"oauth2": {
+                    "tokenUrl": "https://login.example/",
+                    "clientId": "hooks",
+                    "clientSecret": secret,
+                }}),
+                "/auth/oauth2/clientSecret",
+                "authorization",
             ),
             (
                 json!({"header": {"name": "Authorization", "valueFrom": {"file": "token"}}}),
