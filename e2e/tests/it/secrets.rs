@@ -1,6 +1,7 @@
 //! Secrets: used, and seen by nobody.
 
 mod documented;
+mod oauth;
 mod unusable;
 mod verify;
 
@@ -107,6 +108,9 @@ fn no_secret_is_seen_anywhere() {
         PlantedSecret::whsec("rotated", "canary:rotated/standard1"),
         PlantedSecret::whsec("refused", "canary:refused/standard1"),
         PlantedSecret::text("bearer", "canary:bearer/token~~0001"),
+        PlantedSecret::text("client", "canary:client/secret=0001"),
+        PlantedSecret::text("token", "canary.access-token~00001"),
+        PlantedSecret::text("said", "canary.token+server/says1"),
         PlantedSecret::text("key", KEK),
     ];
     let value = |name: &str| {
@@ -121,30 +125,13 @@ fn no_secret_is_seen_anywhere() {
     let p = &vault.p;
     p.receiver
         .script("/dead", Script::always(Answer::status(500)));
-    let mut ok = signing("standard", json!({"value": value("inline")}));
-    ok["auth"] = json!({"bearer": {"value": value("bearer")}});
-    let endpoints = [
-        p.endpoint("/ok", ok),
-        p.endpoint(
-            "/dead",
-            signing("github", json!({"value": value("github")})),
-        ),
-        p.endpoint(
-            "/file",
-            signing("shopify", json!({"valueFrom": {"file": "hook"}})),
-        ),
-        p.endpoint(
-            "/variable",
-            signing("stripe", json!({"valueFrom": {"env": "CANARY"}})),
-        ),
-        p.endpoint(
-            "/waits",
-            signing("stripe", json!({"valueFrom": {"file": "missing"}})),
-        ),
-    ];
+    let endpoints = canary_endpoints(p, &value);
+    oauth::token_servers(p, &value("token"), &value("said"));
     let mut manifests = vec![p.source()];
-    manifests.extend(endpoints.clone());
-    for path in ["ok", "dead", "file", "variable", "waits"] {
+    manifests.extend(endpoints);
+    for path in [
+        "ok", "dead", "file", "variable", "waits", "oauth", "refused", "useless",
+    ] {
         manifests.push(subscription(path, path, json!({})));
     }
     vault.apply(&manifests);
@@ -164,13 +151,13 @@ fn no_secret_is_seen_anywhere() {
     wait_until("a dead letter", DEADLINE, || p.count(&p.names.dead()) >= 1).unwrap();
     let [_, dispatcher, _] = &services;
     dispatcher.wait_metric("hooklane_secrets_unavailable_total", &[], 1.0);
-    let bearer = format!("Bearer {}", value("bearer"));
-    let sent = |r: &Request| r.header("authorization") == Some(&*bearer);
-    assert!(p.receiver.requests().iter().any(sent));
+    let bearers = ["bearer", "token"].map(|name| format!("Bearer {}", value(name)));
+    see_bearers(p, dispatcher, &bearers);
     rotate_and_look(&vault, &value("rotated"));
     be_refused(&vault, &value("refused"));
     // What is for the receiver, the receiver sees.
-    let seen = everything(&vault, services).replace(&bearer, "");
+    let seen = everything(&vault, services);
+    let seen = bearers.iter().fold(seen, |seen, own| seen.replace(own, ""));
     for canary in &canaries {
         let found = canary.traces_in(&seen);
         assert!(found.is_empty(), "{}: {found:?}", canary.name);
@@ -179,7 +166,53 @@ fn no_secret_is_seen_anywhere() {
         seen.contains("hks1.k1."),
         "what was searched holds sealed secrets"
     );
-    assert_eq!(p.receiver.count("/waits"), 0);
+    for path in ["/waits", "/refused", "/useless"] {
+        assert_eq!(p.receiver.count(path), 0, "{path}");
+    }
+}
+
+/// An endpoint for every way in which a secret can come, and go wrong.
+fn canary_endpoints(p: &Pipeline, value: &dyn Fn(&str) -> String) -> Vec<Value> {
+    let mut ok = signing("standard", json!({"value": value("inline")}));
+    ok["auth"] = json!({"bearer": {"value": value("bearer")}});
+    vec![
+        p.endpoint("/ok", ok),
+        p.endpoint(
+            "/dead",
+            signing("github", json!({"value": value("github")})),
+        ),
+        p.endpoint(
+            "/file",
+            signing("shopify", json!({"valueFrom": {"file": "hook"}})),
+        ),
+        p.endpoint(
+            "/variable",
+            signing("stripe", json!({"valueFrom": {"env": "CANARY"}})),
+        ),
+        p.endpoint(
+            "/waits",
+            signing("stripe", json!({"valueFrom": {"file": "missing"}})),
+        ),
+        p.endpoint("/oauth", oauth::spec(p, "/token", &value("client"))),
+        p.endpoint("/refused", oauth::spec(p, "/no-token", &value("client"))),
+        p.endpoint("/useless", oauth::spec(p, "/bad-token", &value("client"))),
+    ]
+}
+
+/// Deliveries show what lets them in, and those that cannot wait.
+fn see_bearers(p: &Pipeline, dispatcher: &Service, bearers: &[String]) {
+    for bearer in bearers {
+        let sent = |all: &[Request]| {
+            all.iter()
+                .any(|r| r.header("authorization") == Some(bearer))
+        };
+        p.receiver.wait_until("a bearer", DEADLINE, sent).unwrap();
+    }
+    for path in ["/no-token", "/bad-token"] {
+        p.receiver.wait_count(path, 1, DEADLINE).unwrap();
+    }
+    let line = "no access token: invalid";
+    dispatcher.process.wait_log(line, DEADLINE).unwrap();
 }
 
 fn rotate_and_look(vault: &Vault, value: &str) {
@@ -217,6 +250,11 @@ fn be_refused(vault: &Vault, value: &str) {
         let spec = json!({"signing": {"scheme": "standard", "secrets": secrets}});
         p.endpoint("/ok", spec).to_string()
     };
+    let client = |secret: Value| {
+        let mut spec = oauth::spec(p, "/token", "");
+        spec["auth"]["oauth2"]["clientSecret"] = secret;
+        p.endpoint("/oauth", spec).to_string()
+    };
     let cut = &value[..value.len() - 2];
     let refused = [
         manifest(json!([value])),
@@ -229,6 +267,10 @@ fn be_refused(vault: &Vault, value: &str) {
         manifest(json!([{"value": value, "expiresAt": "2020-01-01T00:00:00Z"}])),
         format!("{}: [", manifest(json!([{"value": cut}]))),
         format!("spec: {{value: {value}"),
+        client(json!(value)),
+        client(json!({"sealed": value})),
+        client(json!({"value": format!("{value}\n")})),
+        client(json!({"value": value, "valueFrom": {"env": "CLIENT"}})),
     ];
     for manifest in refused {
         let (ok, said) = vault.run(&["apply", "-f", "-"], &manifest);
@@ -280,7 +322,10 @@ fn everything(vault: &Vault, services: [Service; 3]) -> String {
             }
         }
     }
-    for request in p.receiver.requests() {
+    // A token server is told who asks, and nobody else.
+    let token_server = |r: &Request| r.route().ends_with("token");
+    let requests = p.receiver.requests();
+    for request in requests.iter().filter(|request| !token_server(request)) {
         seen.push_str(&format!(
             "{request:?}\n{}\n",
             String::from_utf8_lossy(&request.body)
