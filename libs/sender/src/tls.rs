@@ -9,8 +9,8 @@
 //! The crypto provider is named here and never taken from the process, where
 //! another crate could have installed another one.
 
+mod certificate;
 mod check;
-mod der;
 mod identity;
 
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 
 use self::identity::client_identity;
 
+pub use self::certificate::Certificate;
 pub use self::check::{Review, review};
-pub use self::der::Certificate;
 pub use self::identity::KeyError;
 
 /// Why there is no usable TLS configuration.

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 
-use super::der::Certificate;
+use super::certificate::Certificate;
 use super::identity::{KeyError, certified_key};
 
 /// What was found, each with the path of its field.
