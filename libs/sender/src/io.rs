@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -98,7 +98,14 @@ impl IoState {
 pub(crate) struct Watched {
     stream: Stream,
     state: Arc<IoState>,
+    /// Why nothing can be written any more; told once the receiver's last
+    /// words are heard.
+    broken: Option<io::Error>,
 }
+
+/// Reads in search of a receiver's last words: an alert is a few bytes, and in
+/// front of it is at most an answer.
+const LAST_WORDS_MAX: usize = 64;
 
 impl Watched {
     /// Without a limit on reads until [`IoState::allow_reads`] sets one.
@@ -111,18 +118,57 @@ impl Watched {
         let watched = Self {
             stream,
             state: Arc::clone(&state),
+            broken: None,
         };
         (watched, state)
     }
 
-    fn watch<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Writes, unless that has failed.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = match self.broken.take() {
+            None => write(Pin::new(&mut self.stream), cx),
+            Some(error) => Poll::Ready(Err(error)),
+        };
+        let written = match written {
+            Poll::Ready(Err(error)) => self.hear_last_words(error, cx).map(Err),
+            other => other,
+        };
         self.state
             .write_blocked
             .store(written.is_pending(), Relaxed);
-        if let Poll::Ready(Err(error)) = &written {
-            self.state.note(error);
-        }
         written
+    }
+
+    /// Reads what the receiver said before it hung up on our writing, with
+    /// `error`: a TLS 1.3 server refuses a certificate when we write already,
+    /// and near servers hang up before their alert is read. Pending until the
+    /// socket's end is seen, which comes at once: it is broken.
+    fn hear_last_words(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.state.note(&error);
+        if !matches!(self.stream, Stream::Https(_)) {
+            return Poll::Ready(error);
+        }
+        let mut scratch = [0; 1024];
+        for _ in 0..LAST_WORDS_MAX {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Ok(())) => break,
+                Poll::Ready(Err(end)) => {
+                    self.state.note(&end);
+                    break;
+                }
+                Poll::Pending => {
+                    self.broken = Some(error);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(error)
     }
 }
 
@@ -152,16 +198,13 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.watch(written)
+        self.get_mut()
+            .watch(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.watch(flushed)
+        self.get_mut().watch(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     #[inline]
@@ -180,8 +223,7 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
-        this.watch(written)
+        self.get_mut()
+            .watch(cx, |stream, cx| stream.poll_write_vectored(cx, bytes))
     }
 }

@@ -71,12 +71,13 @@ impl Receiver {
         Receiver::start_secure(alpn, None)
     }
 
-    /// TLS for clients alone that `clients` vouches for.
+    /// TLS that offers these protocols, for clients alone that `clients`
+    /// vouches for.
     ///
     /// # Errors
     /// When it can't listen.
-    pub fn start_mutual_tls(clients: &Authority) -> anyhow::Result<Receiver> {
-        Receiver::start_secure(&[b"h2", b"http/1.1"], Some(clients))
+    pub fn start_mutual_tls(alpn: &[&[u8]], clients: &Authority) -> anyhow::Result<Receiver> {
+        Receiver::start_secure(alpn, Some(clients))
     }
 
     fn start_secure(alpn: &[&[u8]], clients: Option<&Authority>) -> anyhow::Result<Receiver> {

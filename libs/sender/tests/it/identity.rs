@@ -141,12 +141,17 @@ fn sender_trusting(config: SenderConfig, default: &Authority) -> Sender {
 
 /// Where requests of an endpoint with this `tls` go: as `apply` reads it.
 fn endpoint(sender: &Sender, address: SocketAddr, path: &str, tls: &Value) -> Rc<Destination> {
+    let url = format!("https://{NAME}:{}{path}", address.port());
+    endpoint_at(sender, &url, tls)
+}
+
+fn endpoint_at(sender: &Sender, url: &str, tls: &Value) -> Rc<Destination> {
     let manifest = json!({
         "apiVersion": "hooklane/v1",
         "kind": "Endpoint",
         "metadata": {"tenant": "acme", "name": "erp"},
         "spec": {
-            "url": format!("https://{NAME}:{}{path}", address.port()),
+            "url": url,
             "signing": {"scheme": "none"},
             "tls": tls,
         },
@@ -379,5 +384,30 @@ fn an_identity_goes_through_an_egress_proxy() {
         let report = post(&sender, &nobody).await;
         assert_eq!(reason(&report), "tls_client_certificate");
         assert_eq!(asked.lock().unwrap().len(), 2);
+    });
+}
+
+/// Goal: a refusal has its name whenever it comes: before the request is
+/// written, meanwhile, and after.
+/// Method: a server on a thread of its own, which mostly has hung up before
+/// anything is written; many times, with small bodies and with large ones.
+#[test]
+fn a_refusal_has_its_name_whenever_it_comes() {
+    run(async {
+        let ca = Authority::new("ours").unwrap();
+        let large = vec![b'x'; 1 << 20];
+        let sender = sender_trusting(open_config(), &ca);
+        for alpn in [H1, H2] {
+            let server = hooklane_test_support::Receiver::start_mutual_tls(&[alpn], &ca).unwrap();
+            let trust = json!({"ca": server.ca_pem()});
+            for n in 1..=100 {
+                let refused = endpoint_at(&sender, &server.url("/in"), &trust);
+                let mut request = request(&refused, b"");
+                request.body = Bytes::copy_from_slice(if n % 2 == 0 { b"{}" } else { &large });
+                let report = sender.attempt(&refused, request, || true).await;
+                assert_eq!(reason(&report), "tls_client_certificate", "{report:?}");
+                assert_eq!(server.connections(), n, "one attempt, one try");
+            }
+        }
     });
 }
