@@ -1,6 +1,7 @@
 //! Secrets: used, and seen by nobody.
 
 mod documented;
+mod mutual;
 mod oauth;
 mod unusable;
 mod verify;

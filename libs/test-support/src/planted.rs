@@ -9,8 +9,8 @@ pub struct PlantedSecret {
     pub name: &'static str,
     /// As a person gives it.
     pub given: String,
-    /// The texts that are secret: what is given, and the key in it.
-    secret: Vec<String>,
+    /// What is secret: what is given, and the key in it.
+    secret: Vec<Vec<u8>>,
 }
 
 impl PlantedSecret {
@@ -20,7 +20,7 @@ impl PlantedSecret {
         Self {
             name,
             given: text.to_owned(),
-            secret: vec![text.to_owned()],
+            secret: vec![text.as_bytes().to_vec()],
         }
     }
 
@@ -32,7 +32,19 @@ impl PlantedSecret {
             name,
             given: format!("whsec_{encoded}"),
             // The prefix is everybody's.
-            secret: vec![key.to_owned(), encoded],
+            secret: vec![key.as_bytes().to_vec(), encoded.into_bytes()],
+        }
+    }
+
+    /// A private key, given as PEM: its lines, and what they hold.
+    #[must_use]
+    pub fn private_key(name: &'static str, pem: &str, der: &[u8]) -> Self {
+        let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+        let lines = lines.map(|line| line.as_bytes().to_vec());
+        Self {
+            name,
+            given: pem.to_owned(),
+            secret: lines.chain([der.to_vec()]).collect(),
         }
     }
 
@@ -48,16 +60,15 @@ impl PlantedSecret {
 }
 
 /// What `secret` may look like.
-fn forms(secret: &str) -> Vec<(&'static str, String)> {
-    let bytes = secret.as_bytes();
+fn forms(bytes: &[u8]) -> Vec<(&'static str, String)> {
     let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a String takes all that is written");
         hex
     });
     let decimal: Vec<String> = bytes.iter().map(u8::to_string).collect();
     let mut forms = vec![
-        ("plain", secret.to_owned()),
-        ("escaped", secret.escape_default().to_string()),
+        ("plain", String::from_utf8_lossy(bytes).into_owned()),
+        ("escaped", bytes.escape_ascii().to_string()),
         ("hex", hex.clone()),
         ("hex", hex.to_uppercase()),
         ("debug", decimal.join(", ")),
@@ -140,5 +151,16 @@ mod tests {
             assert!(!found.is_empty(), "{text}");
         }
         assert!(canary.traces_in("canary:a/b?c&d=e+g").is_empty());
+        let pem = "-----BEGIN PRIVATE KEY-----\nAAECAwQF\nBgcICQoL\n-----END PRIVATE KEY-----\n";
+        let der: Vec<u8> = (0..12).collect();
+        let key = PlantedSecret::private_key("key", pem, &der);
+        for text in [
+            "x BgcICQoL y",
+            "000102030405060708090a0b",
+            &format!("{der:?}"),
+        ] {
+            assert!(!key.traces_in(text).is_empty(), "{text}");
+        }
+        assert!(key.traces_in("-----BEGIN PRIVATE KEY-----").is_empty());
     }
 }
