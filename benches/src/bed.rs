@@ -190,7 +190,6 @@ pub(crate) fn endpoints(
                     "url": format!("http://{receiver}/e{n}"),
                     "maxConcurrency": concurrency,
                     "signing": {"scheme": "none"},
-                    "signing": {"scheme": "none"},
                 },
             })
         })
