@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use hooklane_kafka::record::Record;
 use hooklane_model::ladder::Rung;
-use hooklane_test_support::{Answer, PlantedSecret, Request, Script, base64, wait_until};
+use hooklane_test_support::{Answer, PlantedSecret, Receiver, Request, Script, base64, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Event, Kind, Pipeline, Service, subscription};
@@ -101,7 +101,9 @@ fn signing(scheme: &str, secret: Value) -> Value {
 /// wrong places; then everything there is, searched for every value.
 #[test]
 fn no_secret_is_seen_anywhere() {
+    let (certificate, client_key) = client_certificate();
     let canaries = [
+        PlantedSecret::text("client key", client_key.lines().nth(1).unwrap()),
         PlantedSecret::whsec("inline", "canary:inline/standard01"),
         PlantedSecret::text("github", "canary:inline?github&one"),
         PlantedSecret::text("file", "canary:mounted+file=value1"),
@@ -130,8 +132,10 @@ fn no_secret_is_seen_anywhere() {
     oauth::token_servers(p, &value("token"), &value("said"));
     let mut manifests = vec![p.source()];
     manifests.extend(endpoints);
+    let secure = Receiver::start_tls().unwrap();
+    manifests.push(known_client(p, &secure, (&certificate, &client_key)));
     for path in [
-        "ok", "dead", "file", "variable", "waits", "oauth", "refused", "useless",
+        "ok", "known", "dead", "file", "variable", "waits", "oauth", "refused", "useless",
     ] {
         manifests.push(subscription(path, path, json!({})));
     }
@@ -152,6 +156,7 @@ fn no_secret_is_seen_anywhere() {
     wait_until("a dead letter", DEADLINE, || p.count(&p.names.dead()) >= 1).unwrap();
     let [_, dispatcher, _] = &services;
     dispatcher.wait_metric("hooklane_secrets_unavailable_total", &[], 1.0);
+    secure.wait_count("/known", 1, DEADLINE).unwrap();
     let bearers = ["bearer", "token"].map(|name| format!("Bearer {}", value(name)));
     see_bearers(p, dispatcher, &bearers);
     rotate_and_look(&vault, &value("rotated"));
@@ -214,6 +219,31 @@ fn see_bearers(p: &Pipeline, dispatcher: &Service, bearers: &[String]) {
     }
     let line = "no access token: invalid";
     dispatcher.process.wait_log(line, DEADLINE).unwrap();
+}
+
+/// An endpoint that knows who calls it by a certificate.
+fn known_client(p: &Pipeline, receiver: &Receiver, (certificate, key): (&str, &str)) -> Value {
+    let client = json!({"certificate": certificate, "key": {"value": key}});
+    let spec = json!({
+        "url": receiver.url("/known"),
+        "tls": {"ca": receiver.ca_pem(), "clientCertificate": client},
+    });
+    p.endpoint("/known", spec)
+}
+
+/// A certificate for clients and its key, in PEM.
+fn client_certificate() -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj \
+                /CN=canary -keyout key.pem -out certificate.pem";
+    let ran = std::process::Command::new("sh")
+        .args(["-c", make])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    (read("certificate.pem"), read("key.pem"))
 }
 
 fn rotate_and_look(vault: &Vault, value: &str) {
