@@ -39,6 +39,9 @@ impl From<Unusable> for NoRecipient {
 /// changed URL or secret starts with connections of its own.
 pub(crate) struct Recipients {
     known: IdMap<EndpointUid, Used>,
+    /// Files at hand of endpoints that wait for others, and since when: held by
+    /// nobody, each would be read anew while the next one is waited for.
+    waiting: IdMap<EndpointUid, (Mono, Vec<Arc<Watched>>)>,
     secrets: Arc<Secrets>,
 }
 
@@ -68,6 +71,7 @@ impl Recipients {
     pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
         Self {
             known: IdMap::default(),
+            waiting: IdMap::default(),
             secrets,
         }
     }
@@ -86,7 +90,9 @@ impl Recipients {
             used.at = now;
             return Ok(used.recipient.clone());
         }
-        let (recipient, files) = self.prepare(sender, endpoint)?;
+        let waited = self.waiting.remove(&endpoint.uid());
+        let (recipient, files) = self.prepare(sender, endpoint, now)?;
+        drop(waited);
         self.observe_tokens(&recipient, endpoint.uid());
         let recipient = Rc::new(recipient);
         let used = Used {
@@ -100,9 +106,10 @@ impl Recipients {
     }
 
     fn prepare(
-        &self,
+        &mut self,
         sender: &Sender,
         endpoint: &Endpoint,
+        now: Mono,
     ) -> Result<(Recipient, Vec<Arc<Watched>>), NoRecipient> {
         let (mut secrets, mut files, mut reading) = (Vec::new(), Vec::new(), None);
         for (place, secret) in endpoint.spec.secrets() {
@@ -117,6 +124,7 @@ impl Recipients {
             }
         }
         if let Some(read) = reading {
+            self.waiting.insert(endpoint.uid(), (now, files));
             return Err(NoRecipient::Reading(read));
         }
         let recipient = Recipient::try_new(sender, &endpoint.spec, &secrets);
@@ -173,11 +181,14 @@ impl Recipients {
     pub(crate) fn forget_unused(&mut self, now: Mono) {
         self.known
             .retain(|_, used| now.since(used.at) < FORGET_AFTER);
+        self.waiting
+            .retain(|_, (at, _)| now.since(*at) < FORGET_AFTER);
     }
 
     /// Lets an endpoint's connections go.
     pub(crate) fn forget(&mut self, endpoint: EndpointUid) {
         self.known.remove(&endpoint);
+        self.waiting.remove(&endpoint);
     }
 }
 
@@ -272,6 +283,29 @@ mod tests {
             assert!(matches!(found, Err(NoRecipient::Reading(_))), "{found:?}");
         }
         secrets.read_asked();
+        assert!(known.of(&sender, &signed, Mono(0)).is_ok());
+    }
+
+    /// Goal: a file that is mounted later is all that is missing. Method: of two
+    /// files the one that is asked for first is not there, and then is: the
+    /// other one, found before, must still be at hand when it is read.
+    #[test]
+    fn what_was_read_stays_at_hand_until_the_rest_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "shared-secret-one");
+        std::fs::rename(dir.path().join("acme/hook"), dir.path().join("acme/other")).unwrap();
+        let secrets = Arc::new(secrets(&[("secrets.directory", dir.path())], &[]));
+        let mut known = Recipients::new(secrets.clone());
+        let signed =
+            endpoint("github, secrets: [{valueFrom: {file: hook}}, {valueFrom: {file: other}}]");
+        let sender = sender();
+        assert!(of(&mut known, &sender, &signed).is_err());
+        write(dir.path(), "shared-secret-two");
+        for _ in 0..2 {
+            let found = known.of(&sender, &signed, Mono(0));
+            assert!(!matches!(found, Err(NoRecipient::Unusable(_))), "{found:?}");
+            secrets.read_asked();
+        }
         assert!(known.of(&sender, &signed, Mono(0)).is_ok());
     }
 

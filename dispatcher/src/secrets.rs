@@ -201,6 +201,8 @@ impl Secrets {
     /// Reads the key file and all files in use again.
     pub(crate) fn look(&self) {
         self.look_at_keys();
+        // What nobody came for is neither kept nor used when it is old.
+        self.reads.forget_done();
         let watched: Vec<Arc<Watched>> = {
             let mut all = lock(&self.watched);
             all.retain(|_, one| one.strong_count() > 0);

@@ -53,7 +53,7 @@ pub(super) enum Task {
 }
 
 /// Reads that were asked for and not fetched. Bounded by the files that stored
-/// manifests name: each is here once.
+/// manifests name: each is here once, and once read until the next look.
 #[derive(Default)]
 pub(super) struct FirstReads {
     state: Mutex<State>,
@@ -96,6 +96,11 @@ impl FirstReads {
         state.queued.push_back(read.clone());
         self.changed.notify_one();
         Err(read)
+    }
+
+    /// Forgets what was found and not fetched.
+    pub(super) fn forget_done(&self) {
+        lock(&self.state).reads.retain(|_, read| !read.is_done());
     }
 
     /// Waits for something to do, at most until `time`.

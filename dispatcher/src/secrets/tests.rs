@@ -180,6 +180,25 @@ fn a_file_that_changes_or_goes_is_noticed_once_it_was_looked_at() {
     assert!(lock(&secrets.watched).is_empty());
 }
 
+/// Goal: a read whose waiter gave up is no old secret for who comes later.
+#[test]
+fn what_was_read_and_not_fetched_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("acme")).unwrap();
+    let path = dir.path().join("acme/token");
+    std::fs::write(&path, "one").unwrap();
+    let secrets = secrets(&[("secrets.directory", dir.path())], &[]);
+    let file = SecretRef::File("token".to_owned());
+    let reveal = || secrets.reveal(&endpoint("acme"), "", &file);
+    assert!(matches!(reveal(), Err(NoSecret::Reading(_))));
+    secrets.read_asked();
+    std::fs::write(&path, "two").unwrap();
+    secrets.look();
+    assert!(matches!(reveal(), Err(NoSecret::Reading(_))));
+    secrets.read_asked();
+    assert_eq!(shown(reveal()), Ok("two".to_owned()));
+}
+
 /// Goal: who waits for a file is told when it is read, and not before, by a
 /// thread of its own. Method: that thread, a file that is there and one that
 /// is not.
