@@ -66,9 +66,13 @@ impl<W: Fn()> Authorized<'_, W> {
             return self.ended(&report, &token);
         }
         self.order.pass.again();
-        match self.token(deadline).await {
+        let again = self.tokens.current(&self.attempts.sender, deadline);
+        match again.await {
             Ok(token) => self.once_more(&token, deadline).await,
-            Err(end) => end,
+            // The receiver had its request and refused it: how long it took
+            // for that is no reason to call it the token server's failure.
+            Err(failure) if failure.is_late() => failed_end(FailureReason::TokenRejected),
+            Err(failure) => self.without(&failure),
         }
     }
 

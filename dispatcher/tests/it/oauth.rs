@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use hooklane_test_support::{Answer, Request, Script};
+use hooklane_test_support::{Answer, Fault, Request, Script};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -183,6 +184,40 @@ fn the_second_request_is_not_made_without_its_turn_at_the_limit() {
         [json!("delivered"), json!(2), Value::Null, Value::Null]
     );
     assert_eq!(h.receiver.count("/a"), 3);
+    world.h.stop();
+}
+
+/// Goal: a receiver that takes all the time for its 401 has refused a request,
+/// and is not excused by the token server, which had no time to answer.
+/// Method: its head comes at once, its body never whole.
+#[test]
+fn a_401_that_takes_all_the_time_spends_its_attempt() {
+    let world = start(&["/a"], TOKEN, json!({"timeout": "500ms"}));
+    let h = &world.h;
+    h.receiver.script(
+        "/a",
+        Script::by(|seen| match seen.nth_of_path {
+            2 => Answer {
+                fault: Fault::DripBody(Duration::from_secs(3_600)),
+                ..Answer::status(401).body("refused")
+            },
+            _ => Answer::status(200),
+        }),
+    );
+    h.produce(b"1", &["/a"], 1);
+    h.wait_metric("hooklane_delivered_total", 1.0);
+    h.produce(b"2", &["/a"], 1);
+    h.wait_records(&h.names.attempts(), 2);
+    let attempt = h.attempts().remove(1);
+    let fields = ["outcome", "attempt", "failure", "side"];
+    let told = fields.map(|field| attempt[field].clone());
+    let spent = [
+        json!("retry"),
+        json!(1),
+        json!("token_rejected"),
+        json!("receiver"),
+    ];
+    assert_eq!(told, spent);
     world.h.stop();
 }
 

@@ -101,8 +101,8 @@ pub enum FailureReason {
     TokenRefused,
     /// What the token server gives is no usable token; no request was made.
     TokenInvalid,
-    /// 401 to a token that has been replaced since, and the limit left no room
-    /// for a request with the new one within the timeout.
+    /// 401 to a token that was given up for it, and no room for a request with
+    /// another one within the timeout.
     TokenRejected,
 }
 

@@ -90,6 +90,12 @@ impl TokenFailure {
         }
     }
 
+    /// Whether it is no more than that: nothing is known of the token server.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.status.is_none() && self.cause.is_none()
+    }
+
     pub(super) fn retry_after(&self) -> Duration {
         self.retry_after
     }
