@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
@@ -270,9 +270,10 @@ impl Running<'_> {
             // 101: we asked for no upgrade.
             return Err(Failure::new(FailureReason::Protocol));
         }
-        let head = Response::of_head(status, response.headers());
+        let mut head = Response::of_head(status, response.headers());
         let body = response.into_body();
         if body.is_end_stream() {
+            head.excerpt = (self.excerpt_max > 0).then(Bytes::new);
             return Ok((head, None));
         }
         self.trace.head.replace(Some(head.clone()));

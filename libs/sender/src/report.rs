@@ -59,7 +59,8 @@ pub struct Response {
     pub retry_after: Option<RetryAfter>,
     /// `webhook-delivery`, where it is one we know.
     pub directive: Option<DeliveryDirective>,
-    /// The first bytes of the body, if excerpts are on. Untrusted.
+    /// The first bytes of the body, if excerpts are on, and reading it was not
+    /// ended by the deadline. Untrusted.
     pub excerpt: Option<Bytes>,
 }
 

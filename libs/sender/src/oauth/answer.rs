@@ -58,6 +58,9 @@ pub(super) fn granted(result: Result<Response, Failure>) -> Result<Granted, Toke
     let about = (response.status, wait);
     let failed = |reason, detail| Err(TokenFailure::answered(reason, about, detail));
     match response.status {
+        200..=299 if response.excerpt.is_none() => {
+            failed(TokenReason::Unavailable, "not whole in time")
+        }
         200..=299 => match read(body) {
             Ok(granted) => Ok(granted),
             Err(detail) => failed(TokenReason::Invalid, detail),
@@ -169,6 +172,24 @@ mod tests {
         let other = failure(200, body);
         assert_eq!(other.reason, TokenReason::Invalid);
         assert!(other.to_string().contains("token_type"), "{other}");
+    }
+
+    /// The head of an answer counts for receivers; a token stands in the body.
+    #[test]
+    fn an_answer_whose_body_did_not_come_is_not_called_invalid() {
+        let cut = granted(Ok(Response {
+            status: 200,
+            retry_after: None,
+            directive: None,
+            excerpt: None,
+        }));
+        let failure = cut.map(|_| ()).unwrap_err();
+        assert_eq!(failure.reason, TokenReason::Unavailable);
+        assert_eq!(
+            failure.to_string(),
+            "unavailable: not whole in time (status 200)"
+        );
+        assert_eq!(self::failure(200, "").reason, TokenReason::Invalid);
     }
 
     #[test]

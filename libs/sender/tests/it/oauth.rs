@@ -341,6 +341,7 @@ fn hostile_token_servers() {
         };
         let cases = [
             (response("500 No", ""), "unavailable", "token_unavailable"),
+            (response("200 OK", ""), "invalid", "token_invalid"),
             (
                 response("400 No", r#"{"error":"invalid_scope"}"#),
                 "refused",
