@@ -15,7 +15,7 @@ impl TokenMetrics {
         let results = TokenEvent::results();
         let requests = r.counter_each(
             "hooklane_token_requests_total",
-            "Requests for access tokens (auth.oauth2), by result: ok, refused (4xx, 3xx), unavailable (5xx, 408, 425, 429), invalid (2xx and no usable token), or why there was no response.",
+            "Requests for access tokens (auth.oauth2), by result: ok, refused (4xx, 3xx), unavailable (5xx, 408, 425, 429, or not whole in time), invalid (2xx and no usable token), or why there was no response.",
             "result",
             &results,
         )?;

@@ -11,7 +11,8 @@ use crate::failure::{Failure, FailureReason, Phase};
 pub enum TokenReason {
     /// The token request brought no response.
     Request(FailureReason),
-    /// The token server can't for now: 408, 425, 429, 5xx.
+    /// The token server can't for now: 408, 425, 429, 5xx, or a 2xx whose body
+    /// did not come in time.
     Unavailable,
     /// It won't: another 4xx, or a redirect.
     Refused,
