@@ -47,6 +47,8 @@ pub(crate) struct Attempts {
     pub(crate) lease: Lease,
     pub(crate) clocks: Clocks,
     pub(crate) said: Said,
+    /// Makes what a receiver is to give back.
+    pub(crate) tokens: fn() -> String,
 }
 
 /// What operators have been told lately of attempts: of an endpoint, or of
@@ -235,7 +237,7 @@ pub(crate) fn failed_end(reason: FailureReason) -> AttemptEnd {
     }
 }
 
-fn wait_of(after: RetryAfter, now: &impl Fn() -> UnixMillis) -> Duration {
+pub(crate) fn wait_of(after: RetryAfter, now: &impl Fn() -> UnixMillis) -> Duration {
     match after {
         RetryAfter::Delay(wait) => wait,
         RetryAfter::At(at) => at.since(now()),

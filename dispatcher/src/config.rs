@@ -63,6 +63,14 @@ const USER_AGENT: KeySpec = KeySpec::optional(
      version.",
 );
 
+const ORIGIN: KeySpec = KeySpec::optional(
+    "dispatcher.origin",
+    Kind::Text,
+    "Who asks receivers for their consent: a DNS name that stands for this deployment, sent as \
+     `WebHook-Request-Origin` to endpoints with `verification: handshake`. Unset: such endpoints \
+     stay unverified, reason `no_origin`. Another name asks them all again.",
+);
+
 const TOP_ENDPOINTS: KeySpec = KeySpec::new(
     "dispatcher.top_endpoints",
     Kind::Integer,
@@ -83,6 +91,7 @@ pub const DISPATCHER: Section = Section {
         MEMORY,
         WORKERS,
         USER_AGENT,
+        ORIGIN,
         TOP_ENDPOINTS,
     ],
 };
@@ -109,6 +118,8 @@ pub struct Config {
     pub egress: EgressPolicy,
     /// Sent as `user-agent`; `None` is ours.
     pub user_agent: Option<HeaderValue>,
+    /// Who asks receivers for their consent; `None` is nobody.
+    pub origin: Option<HeaderValue>,
     /// Whom connections are made through; `None` is nobody.
     pub proxy: Option<EgressProxy>,
     /// Name servers; empty are the system's.
@@ -131,6 +142,10 @@ impl Config {
         if matches!(user_agent, Some(Err(_))) {
             keys.problem(&USER_AGENT, "must be printable ASCII");
         }
+        let origin = keys.opt_string(&ORIGIN);
+        if origin.as_deref().is_some_and(|name| !is_dns_name(name)) {
+            keys.problem(&ORIGIN, "must be a DNS name, such as hooks.example.com");
+        }
         let config = Self {
             queue_wait: keys.duration_within(&QUEUE_WAIT, seconds(1)..=seconds(60)),
             slots: keys.integer(&SLOTS, 1..=100_000),
@@ -142,6 +157,9 @@ impl Config {
             top_endpoints: keys.integer(&TOP_ENDPOINTS, 0..=200),
             egress: egress::read_policy(keys),
             user_agent: user_agent.and_then(Result::ok),
+            origin: origin
+                .map(|name| name.to_ascii_lowercase())
+                .and_then(|name| name.parse().ok()),
             proxy: egress::read_proxy(keys),
             dns_servers: egress::read_dns_servers(keys),
             secrets: SecretsSection::read(keys),
@@ -166,6 +184,18 @@ impl Config {
             retry_percent: self.retry_percent,
         }
     }
+}
+
+/// Labels of letters, digits and hyphens, as a host has them.
+fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
 }
 
 #[cfg(test)]
@@ -226,5 +256,26 @@ mod tests {
         let given = [("secrets.kek_file", path.to_str().unwrap())];
         let said = read(&given).unwrap_err().to_string();
         assert!(said.contains("cannot be read: No such file"), "{said}");
+    }
+
+    #[test]
+    fn the_origin_is_a_dns_name() {
+        for (text, right) in [
+            ("hooks.acme.example", true),
+            ("Hooks-1.Acme.Example", true),
+            ("https://hooks.acme.example", false),
+            ("hooks.acme.example/", false),
+            ("-hooks.example", false),
+            ("hooks..example", false),
+            ("", false),
+            ("*", false),
+        ] {
+            let read = read(&[("dispatcher.origin", text)]);
+            assert_eq!(read.is_ok(), right, "{text:?}");
+            if let Ok(config) = read {
+                let origin = config.origin.unwrap();
+                assert_eq!(origin.to_str().unwrap(), text.to_ascii_lowercase());
+            }
+        }
     }
 }

@@ -27,6 +27,7 @@ mod steps;
 #[cfg(test)]
 mod testing;
 mod token;
+mod verify;
 mod worker;
 
 pub use config::Config;

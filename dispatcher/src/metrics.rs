@@ -21,7 +21,7 @@ use self::failures::Failures;
 use self::tokens::TokenMetrics;
 use crate::config::Config;
 use hooklane_engine::{
-    Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side,
+    Action, AttemptEnd, DeadReason, Gauges, Mono, Outcome, ParkReason, SendOrder, Side, VerifyEnd,
 };
 
 /// How a request ended, by class of status or side of failure.
@@ -87,6 +87,15 @@ impl EndClass {
     }
 }
 
+/// What asking a receiver for its consent comes to.
+const VERIFICATIONS: &[&str] = &[
+    "consented",
+    "refused",
+    "unreachable",
+    "blocked",
+    "not_started",
+];
+
 /// Why endpoints are disabled.
 const DISABLED: &[&str] = &["gone", "directive", "failing"];
 
@@ -136,6 +145,8 @@ pub(crate) struct Metrics {
     endpoints_known: Gauge,
     endpoints_held: Gauge,
     breakers_open: Gauge,
+    endpoints_unverified: Gauge,
+    verifications: Vec<Counter>,
     pub(crate) endpoints: EndpointMetrics,
     oldest: GaugeF64,
     connections: Gauge,
@@ -173,6 +184,7 @@ pub fn register_families(registry: &Registry) -> Result<(), MetricsError> {
         memory: 0,
         workers: 0,
         user_agent: None,
+        origin: None,
         top_endpoints: 0,
         egress: hooklane_sender::EgressPolicy::default(),
         proxy: None,
@@ -245,6 +257,8 @@ impl Metrics {
             endpoints_held: r.gauge("hooklane_endpoints_held", "Endpoints held at their own word (429, Retry-After).")?,
             endpoints: EndpointMetrics::register(r, config.top_endpoints, usize::from(config.workers))?,
             breakers_open: r.gauge("hooklane_breakers_open", "Endpoints whose breaker is open or half-open.")?,
+            endpoints_unverified: r.gauge("hooklane_endpoints_unverified", "Endpoints of owned lanes that send nothing because their receivers have not agreed to it (`verification` of the spec); paused and disabled ones are not counted.")?,
+            verifications: r.counter_each("hooklane_verifications_total", "Receivers asked for their consent, by what came of it: consented, refused (an answer that is none), unreachable (no answer), blocked (something of ours is missing, such as dispatcher.origin), not_started.", "result", VERIFICATIONS)?,
             oldest: r.gauge_f64("hooklane_oldest_open_seconds", "Age of the oldest record read and not settled. Alert above queue_wait + timeout + 5 s.")?,
             connections: r.gauge("hooklane_connections_open", "Connections to receivers, idle ones included.")?,
             connections_idle: r.gauge("hooklane_connections_idle", "Idle connections to receivers.")?,
@@ -292,7 +306,23 @@ impl Metrics {
                 at.into_iter().for_each(|at| self.disabled[at].inc());
             }
             Action::Bury(_) | Action::Send(_) | Action::Health(_) | Action::Released { .. } => {}
+            Action::Verify(_) | Action::Consent(_) | Action::Unverified(_) => {}
         }
+    }
+
+    /// A receiver was asked for its consent.
+    pub(crate) fn verified(&self, end: &VerifyEnd) {
+        let result = match end {
+            VerifyEnd::Consented { .. } => "consented",
+            VerifyEnd::Failed {
+                status: Some(_), ..
+            } => "refused",
+            VerifyEnd::Failed { side: Side::Us, .. } => "blocked",
+            VerifyEnd::Failed { .. } => "unreachable",
+            VerifyEnd::NotStarted => "not_started",
+        };
+        let at = VERIFICATIONS.iter().position(|word| *word == result);
+        at.into_iter().for_each(|at| self.verifications[at].inc());
     }
 
     /// Deliveries were open when their lane was given up.
@@ -339,6 +369,8 @@ impl Metrics {
         self.endpoints_held
             .set_len(sum(|s| s.gauges.endpoints_held));
         self.breakers_open.set_len(sum(|s| s.gauges.breakers_open));
+        self.endpoints_unverified
+            .set_len(sum(|s| s.gauges.endpoints_unverified));
         self.connections
             .set_len(sum(|s| usize::try_from(s.stats.open()).unwrap_or(0)));
         self.connections_idle.set_len(sum(|s| s.stats.idle));

@@ -1,6 +1,6 @@
 //! The records a dispatcher writes, as bytes.
 
-use hooklane_model::catalog::{Disabled, EndpointStatus, Snapshot};
+use hooklane_model::catalog::{Consent, Disabled, EndpointStatus, Snapshot, Unverified};
 use hooklane_model::label::LabelValue;
 use hooklane_model::record::{AttemptRecord, DeadNote, PoisonNote};
 use hooklane_model::time::UnixMillis;
@@ -156,6 +156,16 @@ pub(crate) fn disabled(order: &DisableOrder, now: UnixMillis) -> Vec<u8> {
 /// The value of an endpoint's health record.
 pub(crate) fn health(order: &HealthOrder) -> Vec<u8> {
     serde_json::to_vec(&order.health.to_json()).expect("a JSON value always serialises")
+}
+
+/// The value of a receiver's consent.
+pub(crate) fn consent(consent: &Consent) -> Vec<u8> {
+    serde_json::to_vec(&consent.to_json()).expect("a JSON value always serialises")
+}
+
+/// The value of the record that says why there is none.
+pub(crate) fn unverified(unverified: &Unverified) -> Vec<u8> {
+    serde_json::to_vec(&unverified.to_json()).expect("a JSON value always serialises")
 }
 
 /// The value of an endpoint's snapshot.

@@ -36,6 +36,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::owner::{self, INBOX, Owner, OwnerError, WorkerLink};
 use crate::secrets::{Secrets, Watch};
+use crate::verify::new_token;
 use crate::worker::{Board, Parts, Released, ToWorker, Worker};
 
 /// How long questions to the brokers may take at start.
@@ -232,11 +233,14 @@ fn start_workers(
             .context
             .probes
             .heartbeat_of(format!("worker {index}"), STUCK);
+        let origin = shared.config.origin.as_ref();
+        let origin = origin.and_then(|origin| origin.to_str().ok());
         let parts = Parts {
             index,
             workers: shared.config.workers,
             lanes: shared.lanes,
             limits: shared.config.limits(),
+            origin: origin.unwrap_or_default().to_owned(),
             seed,
             inbox: arriving,
             board: board.clone(),
@@ -250,6 +254,7 @@ fn start_workers(
         let sender = SenderConfig {
             egress: shared.config.egress.clone(),
             proxy: shared.config.proxy.clone(),
+            origin: shared.config.origin.clone(),
             user_agent: agent.unwrap_or_else(|| defaults.user_agent.clone()),
             seed,
             ..defaults
@@ -268,6 +273,7 @@ fn start_workers(
             let sender = Rc::new(Sender::new(sender, tls, Arc::new(resolver)));
             let attempts = Attempts {
                 said: Said::default(),
+                tokens: new_token,
                 sender,
                 lease,
                 clocks,

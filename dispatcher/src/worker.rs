@@ -39,7 +39,8 @@ use crate::recipients::{NoRecipient, Recipients};
 use crate::secrets::Secrets;
 use crate::steps::WorkerStep;
 use crate::token::About;
-use hooklane_engine::{Action, Core, Event, Limits, Mono, Now, SendOrder};
+use crate::verify::unusable;
+use hooklane_engine::{Action, Core, Deployment, Event, Limits, Mono, Now, SendOrder, VerifyOrder};
 
 /// How often a worker looks for reports and publishes its watermarks while
 /// something is open.
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     /// Lanes of the deliveries topic.
     pub(crate) lanes: std::num::NonZeroU16,
     pub(crate) limits: Limits,
+    /// Who we say that we are in handshakes; empty where nobody has said.
+    pub(crate) origin: String,
     /// Decides all jitter.
     pub(crate) seed: u64,
     pub(crate) inbox: mpsc::Receiver<ToWorker>,
@@ -95,7 +98,10 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(parts: Parts, attempts: Attempts, secrets: Arc<Secrets>) -> Self {
         let stores = Stores::new(parts.index, parts.outbox.clone(), parts.metrics.clone());
-        let core = Core::new(parts.limits.clone(), parts.seed);
+        let core = Core::new(parts.limits.clone(), parts.seed).in_deployment(Deployment {
+            lanes: parts.lanes,
+            origin: parts.origin.clone(),
+        });
         let (attempts, finished) = (Rc::new(attempts), Rc::<Finished>::default());
         Self {
             snapshots: Snapshots::new(parts.lanes),
@@ -145,6 +151,12 @@ impl Worker {
         for (end, order) in waited {
             self.send_by(self.now(), end, order);
         }
+        let mut verified = self.finished.verified.borrow_mut();
+        for (id, end) in verified.drain(..) {
+            self.parts.metrics.verified(&end);
+            self.pending.push_back(Event::Verified { id, end });
+        }
+        drop(verified);
         self.take_reports();
         self.step_all();
         self.parts.heartbeat.at(WorkerStep::Publish);
@@ -306,6 +318,7 @@ impl Worker {
             }
             match action {
                 Action::Send(order) => self.send(now, order),
+                Action::Verify(order) => self.verify(now, order),
                 Action::Released {
                     lane,
                     watermark,
@@ -343,6 +356,16 @@ impl Worker {
             Err(NoRecipient::Unusable(why)) => why,
         };
         self.finished.push(order.work, not_made(why, now.wall));
+    }
+
+    fn verify(&mut self, now: Now, order: VerifyOrder) {
+        match self
+            .recipients
+            .of(&self.attempts.sender, &order.endpoint, now.mono)
+        {
+            Ok(recipient) => self.runners.verify(recipient, order),
+            Err(why) => self.finished.verified(order.id, unusable(why)),
+        }
     }
 
     /// Shows the consumer thread and the metrics where this worker stands.

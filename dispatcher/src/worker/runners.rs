@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hooklane_engine::{AttemptResult, Mono, SendOrder, WorkId};
+use hooklane_engine::{AttemptResult, Mono, SendOrder, VerifyEnd, VerifyId, VerifyOrder, WorkId};
 use hooklane_sender::Recipient;
 use tokio::sync::Notify;
 
@@ -32,12 +32,19 @@ pub(super) struct Finished {
     /// Orders whose wait for their endpoint's secrets is over, and when they
     /// wait no longer.
     pub(super) waited: RefCell<Vec<(Mono, SendOrder)>>,
+    /// Receivers that were asked for their consent. Bounded by the core.
+    pub(super) verified: RefCell<Vec<(VerifyId, VerifyEnd)>>,
     pub(super) wake: Notify,
 }
 
 impl Finished {
     pub(super) fn push(&self, work: WorkId, result: AttemptResult) {
         self.results.borrow_mut().push((work, result));
+        self.wake.notify_one();
+    }
+
+    pub(super) fn verified(&self, id: VerifyId, end: VerifyEnd) {
+        self.verified.borrow_mut().push((id, end));
         self.wake.notify_one();
     }
 }
@@ -109,6 +116,17 @@ impl Runners {
             let _late = tokio::time::timeout(wait, read.done()).await;
             finished.waited.borrow_mut().push(order);
             finished.wake.notify_one();
+        });
+    }
+}
+
+impl Runners {
+    /// Asks a receiver for its consent. Rare, and few at a time: a task each.
+    pub(super) fn verify(&self, recipient: Rc<Recipient>, order: VerifyOrder) {
+        let shared = self.0.clone();
+        tokio::task::spawn_local(async move {
+            let end = shared.attempts.verify(&recipient, &order).await;
+            shared.finished.verified(order.id, end);
         });
     }
 }

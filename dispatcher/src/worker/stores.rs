@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hooklane_model::catalog::{Health, Snapshot};
+use hooklane_model::catalog::{Consent, Health, Snapshot, Unverified};
 use hooklane_model::envelope::{DecodeError, Envelope};
 use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
@@ -245,10 +245,25 @@ impl Stores {
                 self.outbox
                     .status(&key, Some(&records::health(order)), token(About::Nobody))
             }
-            // The worker keeps these to itself, or they are in the log.
-            Store::Action(Action::Send(_) | Action::Attempted(_) | Action::Released { .. }) => {
-                Ok(())
+            Store::Action(Action::Consent(order)) => {
+                let value = order.consent.as_deref().map(records::consent);
+                let key = Consent::key(order.endpoint);
+                self.outbox
+                    .status(&key, value.as_deref(), token(About::Nobody))
             }
+            Store::Action(Action::Unverified(order)) => {
+                let value = order.unverified.as_deref().map(records::unverified);
+                let key = Unverified::key(order.endpoint);
+                self.outbox
+                    .status(&key, value.as_deref(), token(About::Nobody))
+            }
+            // The worker keeps these to itself, or they are in the log.
+            Store::Action(
+                Action::Send(_)
+                | Action::Verify(_)
+                | Action::Attempted(_)
+                | Action::Released { .. },
+            ) => Ok(()),
         }
     }
 

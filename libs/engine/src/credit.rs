@@ -44,7 +44,7 @@ impl Core {
         endpoint: &Endpoint,
         out: &mut Vec<Action>,
     ) -> Option<Mono> {
-        let limit = is_slow(endpoint.spec.rate_limit)?;
+        let limit = is_slow(self.verifier.limit_of(endpoint))?;
         let (uid, generation) = (endpoint.uid(), endpoint.meta.generation);
         let health = self.published(uid, generation);
         let next_free = now.mono_at(health.next_free?).after(CLOCKS);
@@ -68,7 +68,7 @@ impl Core {
         let Some(empty_at) = self.take_credit(now, &spec, out) else {
             return;
         };
-        if let Some(limit) = spec.spec.rate_limit {
+        if let Some(limit) = self.endpoints[key].limit {
             let bucket = Bucket::empty_since(limit, &self.clock, empty_at);
             if self.endpoints[key].gate.replace_unused(bucket) {
                 self.make_ready(key);
@@ -82,7 +82,7 @@ impl Core {
         let mut known: Vec<(Arc<Endpoint>, Option<Mono>)> = Vec::new();
         for (_, state) in self.endpoints.iter().filter(|(_, e)| e.lane == lane) {
             state.gate.close();
-            let slow = is_slow(state.spec.spec.rate_limit);
+            let slow = is_slow(state.limit);
             known.push((state.spec.clone(), slow.and(state.gate.next_free())));
         }
         for (endpoint, next_free) in known {

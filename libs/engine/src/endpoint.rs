@@ -25,6 +25,8 @@ pub(crate) enum Known {
         endpoint: Arc<Endpoint>,
         /// Its receiver asked not to be called, under this very spec.
         disabled: bool,
+        /// Its receiver has not agreed to be called.
+        unverified: bool,
         /// When its rate limit was last changed under this process: what it
         /// sent before is not known to a bucket made later.
         limit_since: Mono,
@@ -52,6 +54,8 @@ pub(crate) struct EndpointState {
     pub(crate) uid: EndpointUid,
     pub(crate) lane: Lane,
     pub(crate) spec: Arc<Endpoint>,
+    /// The limit that is kept: its own, and what its receiver allows.
+    pub(crate) limit: Option<RateLimit>,
     /// Its tenant's key in the rings.
     pub(crate) tenant: usize,
     /// What may start as soon as the limits allow.
@@ -103,24 +107,19 @@ struct Reservations {
 
 impl EndpointState {
     pub(crate) fn new(
-        spec: Arc<Endpoint>,
+        (spec, limit): (Arc<Endpoint>, Option<RateLimit>),
         (lane, tenant): (Lane, usize),
         clock: &BucketClock,
         empty_at: Mono,
     ) -> Self {
-        let bucket = spec
-            .spec
-            .rate_limit
-            .map(|limit| Bucket::empty_since(limit, clock, empty_at));
-        let full_at = spec
-            .spec
-            .rate_limit
-            .map_or(empty_at, |l| empty_at.after(l.period * l.burst.get()));
+        let bucket = limit.map(|limit| Bucket::empty_since(limit, clock, empty_at));
+        let full_at = limit.map_or(empty_at, |l| empty_at.after(l.period * l.burst.get()));
         let breaker = Breaker::new(spec.spec.breaker);
         Self {
             uid: spec.uid(),
             lane,
             spec,
+            limit,
             tenant,
             queue: Queue::default(),
             in_flight: 0,
@@ -147,16 +146,29 @@ impl EndpointState {
         }
     }
 
-    /// Takes a changed spec; the bucket's level is carried over.
-    pub(crate) fn reconfigure(&mut self, spec: Arc<Endpoint>, clock: &BucketClock) {
-        let limit = spec.spec.rate_limit;
-        if limit != self.spec.spec.rate_limit {
+    /// Takes another limit; the bucket's level is carried over. One that its
+    /// receiver has `capped` begins empty: what the receiver has counted since
+    /// it last said so is not known.
+    pub(crate) fn set_limit(
+        &mut self,
+        (limit, capped): (Option<RateLimit>, bool),
+        clock: &BucketClock,
+    ) {
+        if limit != self.limit {
+            self.limit = limit;
+            if capped {
+                self.gate.set_limit(None, clock);
+            }
             self.gate.set_limit(limit, clock);
             self.reservations = Reservations {
                 rate: clock.mono(),
                 slots: clock.mono(),
             };
         }
+    }
+
+    /// Takes a changed spec.
+    pub(crate) fn reconfigure(&mut self, spec: Arc<Endpoint>) {
         if spec.meta.generation != self.spec.meta.generation {
             self.breaker.reset(spec.spec.breaker);
             self.gate.set_probes_only(false);
@@ -215,7 +227,7 @@ impl EndpointState {
         }
         let by_slot = self.reservations.slots.max(now).max(self.hold_until);
         self.reservations.slots = by_slot.after(self.latency / slots.max(1));
-        let by_rate = match self.spec.spec.rate_limit {
+        let by_rate = match self.limit {
             Some(limit) => self.reserve_token(now, limit),
             None => now,
         };
@@ -235,11 +247,7 @@ impl EndpointState {
 
     /// Time between starts at its limits; `None` while its speed is unknown.
     pub(crate) fn interval(&self, limits: &Limits) -> Option<Duration> {
-        let by_rate = self
-            .spec
-            .spec
-            .rate_limit
-            .map_or(Duration::ZERO, |l| l.period);
+        let by_rate = self.limit.map_or(Duration::ZERO, |l| l.period);
         let interval = by_rate.max(self.latency / self.slots(limits).max(1));
         (!interval.is_zero()).then_some(interval)
     }

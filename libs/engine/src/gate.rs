@@ -30,6 +30,8 @@ struct Inner {
     closed: bool,
     /// Nothing starts for now: the endpoint is paused, disabled or gone.
     stopped: bool,
+    /// How often all that was out was called back for good.
+    recalls: u32,
     /// Nothing starts before: a hold that came while requests were
     /// connecting.
     not_before: Mono,
@@ -58,6 +60,8 @@ pub struct Pass(Rc<Ticket>);
 struct Ticket {
     gate: Gate,
     probe: bool,
+    /// The gate's recalls when it was let go.
+    recalls: u32,
     /// Whether its place among those that are out is given back.
     started: Cell<bool>,
     /// Whether it has started before, and is to once more.
@@ -71,6 +75,7 @@ impl Gate {
             out: 0,
             closed: false,
             stopped: false,
+            recalls: 0,
             not_before: Mono(0),
             probes_only: false,
             waited_for: false,
@@ -98,10 +103,12 @@ impl Gate {
 
     /// Lets a request go; see [`Gate::next`].
     pub(crate) fn pass(&self, probe: bool) -> Pass {
-        self.0.borrow_mut().out += 1;
+        let mut inner = self.0.borrow_mut();
+        inner.out += 1;
         Pass(Rc::new(Ticket {
             gate: self.clone(),
             probe,
+            recalls: inner.recalls,
             started: Cell::new(false),
             repeats: Cell::new(false),
         }))
@@ -131,6 +138,14 @@ impl Gate {
     /// Says whether the endpoint is not to be called at all.
     pub(crate) fn set_stopped(&self, stopped: bool) {
         self.0.borrow_mut().stopped = stopped;
+    }
+
+    /// What is out now does not start any more, whatever comes; it was for a
+    /// receiver that has to agree first. Also what waits to be made again: by
+    /// then another URL's receiver may have agreed to more.
+    pub(crate) fn recall(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.recalls = inner.recalls.wrapping_add(1);
     }
 
     /// Nothing starts before then.
@@ -180,6 +195,14 @@ impl Gate {
     }
 }
 
+impl Ticket {
+    /// Whether it may not start whatever the time.
+    fn is_shut_out(&self, inner: &Inner) -> bool {
+        let recalled = self.recalls != inner.recalls;
+        recalled || inner.closed || inner.stopped || (inner.probes_only && !self.probe)
+    }
+}
+
 impl Pass {
     /// Asks to write the first byte now. `false`: not a byte may be sent, and
     /// the attempt ends as [`crate::AttemptEnd::NotStarted`].
@@ -188,15 +211,9 @@ impl Pass {
     /// has to begin again on another connection asks again.
     #[must_use]
     pub fn start(&self, now: Mono) -> bool {
-        let Ticket {
-            gate,
-            probe,
-            started,
-            ..
-        } = &*self.0;
+        let Ticket { gate, started, .. } = &*self.0;
         let mut inner = gate.0.borrow_mut();
-        let shut = inner.closed || inner.stopped || (inner.probes_only && !probe);
-        if shut || now < inner.not_before {
+        if self.0.is_shut_out(&inner) || now < inner.not_before {
             return false;
         }
         if let Some(bucket) = &mut inner.bucket {
@@ -227,10 +244,8 @@ impl Pass {
     /// if it will be refused until something else changes.
     #[must_use]
     pub fn free_at(&self, now: Mono) -> Option<Mono> {
-        let Ticket { gate, probe, .. } = &*self.0;
-        let inner = gate.0.borrow();
-        let admits = *probe || !inner.probes_only;
-        if !admits || inner.stopped || inner.closed {
+        let inner = self.0.gate.0.borrow();
+        if self.0.is_shut_out(&inner) {
             return None;
         }
         let bucket = inner.bucket.as_ref();
@@ -345,6 +360,24 @@ mod tests {
         gate.close();
         assert_eq!(pass.free_at(at(1_100)), None);
         assert!(!pass.start(at(9_000)));
+    }
+
+    #[test]
+    fn what_is_recalled_stays_where_it_is_and_others_start() {
+        let (gate, clock) = gate(2);
+        clock.set(at(1_000));
+        let (connects, repeats) = (gate.pass(false), gate.pass(false));
+        assert!(repeats.start(at(1_000)));
+        repeats.again();
+        gate.recall();
+        clock.set(at(9_000));
+        for pass in [&connects, &repeats] {
+            assert!(!pass.start(at(9_000)));
+            assert_eq!(pass.free_at(at(9_000)), None);
+            gate.ended(pass, false);
+        }
+        assert_eq!(gate.next(at(9_000)), Next::Now);
+        assert!(gate.pass(false).start(at(9_000)));
     }
 
     #[test]

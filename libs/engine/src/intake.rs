@@ -89,12 +89,13 @@ impl Core {
     pub(crate) fn place(&mut self, now: Now, slot: usize, out: &mut Vec<Action>) {
         let delivery = &self.deliveries[slot];
         let uid = delivery.target.endpoint;
-        let endpoint = match self.known.get(&uid) {
+        let (endpoint, unverified) = match self.known.get(&uid) {
             Some(Known::Configured {
                 endpoint,
                 disabled: false,
+                unverified,
                 ..
-            }) => endpoint.clone(),
+            }) => (endpoint.clone(), *unverified),
             Some(Known::Configured { .. }) => {
                 return self.bury(slot, DeadReason::EndpointDisabled, out);
             }
@@ -115,6 +116,9 @@ impl Core {
         }
         if endpoint.spec.paused {
             return self.park(now, slot, ParkReason::Paused, None, out);
+        }
+        if unverified {
+            return self.park(now, slot, ParkReason::Unverified, None, out);
         }
         self.enqueue(now, slot, key, out);
     }
@@ -215,7 +219,14 @@ impl Core {
         let credit = self.take_credit(now, spec, out);
         let empty_at = credit.unwrap_or_else(|| claimed_at.max(limit_since));
         let tenant = self.ready.join(&spec.meta.tenant);
-        let state = EndpointState::new(spec.clone(), (lane, tenant), &self.clock, empty_at);
+        // Where nothing is sent yet nothing is earned: the bucket begins when
+        // the receiver agrees.
+        let limit = match self.verifier.is_unverified(spec) {
+            true => None,
+            false => self.verifier.limit_of(spec),
+        };
+        let spec = (spec.clone(), limit);
+        let state = EndpointState::new(spec, (lane, tenant), &self.clock, empty_at);
         let key = self.endpoints.insert(state);
         self.by_uid.insert(uid, key);
         key
@@ -293,13 +304,14 @@ impl Core {
             match change {
                 Change::Endpoint(endpoint) => {
                     self.endpoint_changed(endpoint);
-                    if endpoint.spec.paused {
+                    if endpoint.spec.paused || self.verifier.is_unverified(endpoint) {
                         replaced.push(endpoint.uid());
                     }
                 }
                 Change::EndpointGone(uid) => {
                     self.know(*uid, Known::Deleted);
                     self.stop_or_let_go(*uid);
+                    self.forget_verification(*uid, out);
                     replaced.push(*uid);
                 }
                 Change::Status(uid, status) => {
@@ -315,7 +327,15 @@ impl Core {
                 }
                 Change::Source(_) | Change::SourceGone(_) => {}
                 Change::Subscription(_) | Change::SubscriptionGone(_) => {}
-                Change::Snapshot(..) | Change::Consent(..) | Change::Unverified(..) => {}
+                Change::Consent(uid, consent) => {
+                    if self.consent_changed(now, *uid, consent.clone()) {
+                        replaced.push(*uid);
+                    }
+                }
+                Change::Unverified(uid, unverified) => {
+                    self.unverified_changed(*uid, unverified.clone(), out);
+                }
+                Change::Snapshot(..) => {}
             }
         }
         replaced.sort_unstable();
@@ -342,27 +362,36 @@ impl Core {
 
     fn endpoint_changed(&mut self, endpoint: &Arc<Endpoint>) {
         let uid = endpoint.uid();
-        let limit = endpoint.spec.rate_limit;
+        let limit = self.verifier.limit_of(endpoint);
         let limit_since = match self.known.get(&uid) {
             Some(Known::Configured {
                 endpoint,
                 limit_since,
                 ..
-            }) if endpoint.spec.rate_limit == limit => *limit_since,
+            }) if self.verifier.keeps_limit(endpoint, limit) => *limit_since,
             Some(Known::Configured { .. }) => self.now.mono,
             Some(Known::Deleted) | None => Mono(0),
         };
         let known = Known::Configured {
             endpoint: endpoint.clone(),
             disabled: false,
+            unverified: false,
             limit_since,
         };
+        let edited = self.known.get(&uid).is_some_and(|known| {
+            matches!(known, Known::Configured { endpoint: before, .. }
+                if before.meta.generation != endpoint.meta.generation)
+        });
         self.know(uid, known);
         self.refresh_disabled(uid);
+        if edited {
+            self.verify_again(uid);
+        }
+        self.keep_limit(endpoint);
         if let Some(key) = self.by_uid.get(&uid).copied() {
             let state = &mut self.endpoints[key];
             let was_closed = state.breaker.is_closed();
-            state.reconfigure(endpoint.clone(), &self.clock);
+            state.reconfigure(endpoint.clone());
             if !was_closed && state.breaker.is_closed() {
                 self.breakers_open -= 1;
             }
@@ -388,16 +417,28 @@ impl Core {
     }
 
     /// Lets requests that are still connecting start only while the endpoint
-    /// is to be called.
-    pub(crate) fn stop_or_let_go(&self, uid: EndpointUid) {
-        let called = match self.known.get(&uid) {
+    /// is to be called, and not at all where its receiver must agree first; it
+    /// is asked then.
+    pub(crate) fn stop_or_let_go(&mut self, uid: EndpointUid) {
+        let refused = self.refresh_verification(uid);
+        let called = match self.known.get_mut(&uid) {
             Some(Known::Configured {
-                endpoint, disabled, ..
-            }) => !endpoint.spec.paused && !disabled,
+                endpoint,
+                disabled,
+                unverified,
+                ..
+            }) => {
+                *unverified = refused;
+                !endpoint.spec.paused && !*disabled
+            }
             Some(Known::Deleted) | None => false,
         };
         if let Some(key) = self.by_uid.get(&uid) {
-            self.endpoints[*key].gate.set_stopped(!called);
+            let gate = &self.endpoints[*key].gate;
+            gate.set_stopped(!called);
+            if refused {
+                gate.recall();
+            }
         }
     }
 

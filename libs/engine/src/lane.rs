@@ -89,6 +89,7 @@ impl Core {
                 read_at: VecDeque::new(),
             },
         );
+        self.verify_lane(lane);
     }
 
     pub(crate) fn unreadable(&mut self, now: Now, lane: Lane, epoch: Epoch, offset: i64) {
@@ -122,6 +123,7 @@ impl Core {
         };
         state.draining = Some(deadline);
         self.hand_over_endpoints(now, lane, out);
+        self.stop_verifying(lane);
         self.timers.arm(deadline, Wake::Lane(lane));
         for key in self.endpoints_of(lane) {
             drop(self.endpoints[key].queue.take());
@@ -221,6 +223,7 @@ impl Core {
             self.drop_delivery(slot);
         }
         self.failing.retain(|_, failing| failing.lane != lane);
+        self.stop_verifying(lane);
         for key in self.endpoints_of(lane) {
             self.remove_endpoint(key);
         }

@@ -27,6 +27,7 @@ mod health;
 mod intake;
 mod lane;
 mod limits;
+mod orders;
 mod outcome;
 mod parking;
 mod pump;
@@ -40,19 +41,18 @@ mod share;
 mod tests;
 mod time;
 mod timers;
+mod verify;
 mod view;
 
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use hooklane_model::catalog::{Change, EndpointStatus, Health};
-use hooklane_model::envelope::{ConfigStamp, Envelope, Target};
+use hooklane_model::catalog::{Change, EndpointStatus};
+use hooklane_model::envelope::{ConfigStamp, Envelope};
 use hooklane_model::id::{EndpointUid, IdMap};
-use hooklane_model::ladder::Rung;
 use hooklane_model::lane::Lane;
-use hooklane_model::resource::Endpoint;
 use slab::Slab;
 
 pub use self::breaker::BreakerState;
@@ -64,6 +64,10 @@ use self::health::Failing;
 use self::lane::LaneState;
 pub use self::limits::Limits;
 use self::limits::SLOTS_MIN;
+pub use self::orders::{
+    AttemptEntry, BuryOrder, ConsentOrder, DelayOrder, DisableOrder, HealthOrder, SendOrder,
+    UnverifiedOrder, VerifyEnd, VerifyId, VerifyOrder, VerifyPass,
+};
 pub use self::outcome::{
     AttemptEnd, AttemptResult, DeadReason, Directive, Outcome, ParkReason, Side, Verdict, verdict,
 };
@@ -72,6 +76,8 @@ use self::ready::Ready;
 use self::share::GivenWay;
 pub use self::time::{Mono, Now};
 use self::timers::Timers;
+pub use self::verify::Deployment;
+use self::verify::Verifier;
 pub use self::view::EndpointView;
 
 /// Names one delivery in memory. The sequence number tells a slot's present
@@ -170,6 +176,13 @@ pub enum Event {
         /// Whether it is durable.
         result: Result<(), StoreError>,
     },
+    /// A request that [`Action::Verify`] asked for has ended.
+    Verified {
+        /// Which.
+        id: VerifyId,
+        /// What came of it.
+        end: VerifyEnd,
+    },
     /// The configuration changed; `stamp` is how far it is applied.
     Config {
         /// The changes.
@@ -217,6 +230,12 @@ pub enum Action {
     /// Write an endpoint's health to the status topic, for its next owner and
     /// for people.
     Health(HealthOrder),
+    /// Ask a receiver for its consent. Answered by [`Event::Verified`].
+    Verify(VerifyOrder),
+    /// Write a receiver's consent to the status topic, or delete it.
+    Consent(ConsentOrder),
+    /// Write to the status topic why there is none yet, or delete that.
+    Unverified(UnverifiedOrder),
     /// The lane is let go; `watermark` is final.
     Released {
         /// The lane.
@@ -227,97 +246,6 @@ pub enum Action {
         /// their records, were not waited for.
         abandoned: usize,
     },
-}
-
-/// A request to start.
-#[derive(Debug)]
-pub struct SendOrder {
-    /// Whose.
-    pub work: WorkId,
-    /// Where to, as configured at this moment.
-    pub endpoint: Arc<Endpoint>,
-    /// The event.
-    pub envelope: Rc<OpenEnvelope>,
-    /// The delivery.
-    pub target: Target,
-    /// Asked in the poll that writes the first byte.
-    pub pass: Pass,
-    /// How long it waited in memory since its record was read.
-    pub waited: Duration,
-}
-
-/// What an attempt came to, for the attempts topic.
-#[derive(Debug)]
-pub struct AttemptEntry {
-    /// Whose; reported back as stored when `terminal`.
-    pub work: WorkId,
-    /// Where to.
-    pub endpoint: Arc<Endpoint>,
-    /// The event.
-    pub envelope: Rc<OpenEnvelope>,
-    /// The delivery; `attempt` is the attempt made.
-    pub target: Target,
-    /// What came of the request.
-    pub result: AttemptResult,
-    /// What was decided.
-    pub outcome: Outcome,
-    /// Not before when the next attempt is made.
-    pub next_due: Option<hooklane_model::time::UnixMillis>,
-    /// Whether the delivery's fate hangs on this entry.
-    pub terminal: bool,
-}
-
-/// A delivery to put on a rung.
-#[derive(Debug)]
-pub struct DelayOrder {
-    /// Whose.
-    pub work: WorkId,
-    /// Which delay topic.
-    pub rung: Rung,
-    /// The event.
-    pub envelope: Rc<OpenEnvelope>,
-    /// The delivery with its new attempt, due time and spills.
-    pub target: Target,
-    /// Why; `None` for a failed attempt.
-    pub parked: Option<ParkReason>,
-}
-
-/// A terminal record to write.
-#[derive(Debug)]
-pub struct BuryOrder {
-    /// Whose.
-    pub work: WorkId,
-    /// Where it should have gone, if that is still known.
-    pub endpoint: Option<Arc<Endpoint>>,
-    /// The event.
-    pub envelope: Rc<OpenEnvelope>,
-    /// The delivery; `attempt` is the number of attempts made.
-    pub target: Target,
-    /// Why.
-    pub reason: DeadReason,
-    /// The last attempt's result, if one was made by this process.
-    pub last: Option<AttemptResult>,
-    /// The payload is too large even for the dead topic: write its size and
-    /// hash instead.
-    pub without_bytes: bool,
-}
-
-/// A finding for the status topic.
-#[derive(Debug)]
-pub struct DisableOrder {
-    /// Which endpoint, under the spec that the request was made with.
-    pub endpoint: Arc<Endpoint>,
-    /// `gone`, `directive` or `failing`.
-    pub reason: &'static str,
-}
-
-/// How an endpoint fares, for the status topic.
-#[derive(Clone, Copy, Debug)]
-pub struct HealthOrder {
-    /// Which endpoint.
-    pub endpoint: EndpointUid,
-    /// What to write under [`Health::key`].
-    pub health: Health,
 }
 
 /// What a delivery costs in memory beside its payload, measured generously:
@@ -341,6 +269,8 @@ pub struct Core {
     next_seq: u32,
     /// Whose turn it is to start something.
     ready: Ready,
+    /// Who must agree before anything is sent, and who has.
+    verifier: Verifier,
     timers: Timers,
     /// Whether a sweep is armed.
     sweeping: bool,
@@ -379,6 +309,10 @@ impl Core {
             deliveries: Slab::new(),
             next_seq: 0,
             ready: Ready::default(),
+            verifier: Verifier::new(Deployment {
+                lanes: NonZeroU16::MIN,
+                origin: String::new(),
+            }),
             timers: Timers::default(),
             sweeping: false,
             unknown: Vec::new(),
@@ -425,11 +359,13 @@ impl Core {
             Event::Started { work } => self.started(work),
             Event::Finished { work, result } => self.finished(now, work, result, out),
             Event::Stored { work, what, result } => self.stored(work, what, result, out),
+            Event::Verified { id, end } => self.verified(now, id, &end, out),
             Event::Config { changes, stamp } => self.configure(now, &changes, stamp, out),
             Event::Time => {}
         }
         self.fire_timers(now, out);
         self.pump(now, out);
+        self.verify(now, out);
     }
 
     /// Until when this process may believe that it owns its lanes. Requests
@@ -469,6 +405,9 @@ impl Core {
             endpoints_known: self.known.len(),
             endpoints_held: self.held,
             breakers_open: self.breakers_open,
+            endpoints_unverified: (self.lanes.keys())
+                .map(|lane| self.verifier.unverified_in(*lane))
+                .sum(),
             limit_waits: self.limit_waits,
             tenants_full: self.ready.full(),
             tenant_waits: self.ready.waits(),
@@ -502,6 +441,8 @@ pub struct Gauges {
     pub endpoints_held: usize,
     /// Endpoints whose breaker is open or half-open.
     pub breakers_open: usize,
+    /// Endpoints of owned lanes that would send if their receivers agreed.
+    pub endpoints_unverified: usize,
     /// Starts that the rate limit put off, since the start.
     pub limit_waits: u64,
     /// Tenants at their share of the slots with more to start.

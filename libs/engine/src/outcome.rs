@@ -204,6 +204,8 @@ pub enum ParkReason {
     RetryBudget,
     /// A person paused the endpoint.
     Paused,
+    /// The endpoint's receiver has not agreed to be called.
+    Unverified,
     /// It came before its due time.
     NotDue,
     /// Its endpoint is not known yet.
@@ -222,6 +224,7 @@ impl LabelValue for ParkReason {
         Self::Breaker,
         Self::RetryBudget,
         Self::Paused,
+        Self::Unverified,
         Self::NotDue,
         Self::UnknownEndpoint,
         Self::Memory,
@@ -235,6 +238,7 @@ impl LabelValue for ParkReason {
             Self::Breaker => "breaker",
             Self::RetryBudget => "retry_budget",
             Self::Paused => "paused",
+            Self::Unverified => "unverified",
             Self::NotDue => "not_due",
             Self::UnknownEndpoint => "unknown_endpoint",
             Self::Memory => "memory",

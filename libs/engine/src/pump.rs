@@ -156,6 +156,8 @@ impl Core {
                 Wake::Endpoint(key) => self.wake_endpoint(now, key),
                 Wake::Stale(key) => self.park_stale(now, key, out),
                 Wake::Sweep => self.sweep(now),
+                // Looked at in every step.
+                Wake::Verification => {}
                 Wake::Lane(lane) => self.lane_deadline(now, lane, out),
             }
         }

@@ -14,6 +14,7 @@ mod model;
 mod retries;
 mod rules;
 mod share;
+mod verify;
 mod view;
 
 use self::model::{Faults, World};

@@ -20,6 +20,8 @@ pub(crate) enum Wake {
     Stale(usize),
     /// Counts of what waits in Kafka are looked through.
     Sweep,
+    /// A receiver is to be asked for its consent.
+    Verification,
     /// A draining lane must be let go.
     Lane(Lane),
 }
@@ -27,7 +29,7 @@ pub(crate) enum Wake {
 /// Timers in due order.
 ///
 /// Bounded by what is held: at most one per delivery, two per endpoint and
-/// one per lane, and one sweep, are armed at a time.
+/// one per lane, one sweep, and few for verifications, are armed at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BinaryHeap<Reverse<(Mono, Wake)>>);
 

@@ -93,11 +93,15 @@ impl Core {
         let held_until = state
             .is_held(now.mono)
             .then(|| now.wall_at(state.held_until()));
-        let disabled = matches!(
+        let called = matches!(
             self.known.get(&state.uid),
-            Some(Known::Configured { disabled: true, .. } | Known::Deleted)
+            Some(Known::Configured {
+                disabled: false,
+                unverified: false,
+                ..
+            })
         );
-        let starts = (!spec.paused && !disabled && state.breaker.is_closed())
+        let starts = (!spec.paused && called && state.breaker.is_closed())
             .then(|| interval.unwrap_or_default());
         let from = held_until.unwrap_or(now.wall);
         let max_age = spec.retry.max_age;

@@ -15,6 +15,9 @@ pub struct SenderConfig {
     pub proxy: Option<EgressProxy>,
     /// Sent as `user-agent`.
     pub user_agent: http::HeaderValue,
+    /// Who we say that we are to receivers that are asked for their consent: a
+    /// DNS name. Without one no handshake is made.
+    pub origin: Option<http::HeaderValue>,
     /// Limit of name resolution and TCP connect together; the attempt's own
     /// deadline still holds. TLS is under the attempt's deadline only.
     pub connect_timeout: Duration,
@@ -44,6 +47,7 @@ impl Default for SenderConfig {
                 "hooklane/",
                 env!("CARGO_PKG_VERSION")
             )),
+            origin: None,
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             connection_age_max: Duration::from_secs(300),

@@ -44,6 +44,8 @@ pub(crate) struct Running<'a> {
     pub(crate) query: Option<&'a str>,
     /// So much of the response's body is kept.
     pub(crate) excerpt_max: usize,
+    /// Whether its headers are, too.
+    pub(crate) keeps_headers: bool,
 }
 
 impl Running<'_> {
@@ -271,6 +273,9 @@ impl Running<'_> {
             return Err(Failure::new(FailureReason::Protocol));
         }
         let mut head = Response::of_head(status, response.headers());
+        if self.keeps_headers {
+            head.headers = Some(Box::new(response.headers().clone()));
+        }
         let body = response.into_body();
         if body.is_end_stream() {
             head.excerpt = (self.excerpt_max > 0).then(Bytes::new);

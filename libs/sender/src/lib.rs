@@ -28,6 +28,7 @@ mod sender;
 pub mod signing;
 pub mod tls;
 mod trace;
+pub mod verify;
 
 pub use config::SenderConfig;
 pub use connect::proxy::{EgressProxy, ProxyUrlError};
@@ -43,3 +44,4 @@ pub use retry_after::RetryAfter;
 pub use sender::{AttemptRequest, Sender};
 pub use signing::{NoValidSecret, Signer, SignerError, ToSign};
 pub use tls::{TlsDefaults, TlsError};
+pub use verify::{Asked, Refusal};

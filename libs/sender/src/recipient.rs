@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hooklane_model::resource::{Auth, EndpointSpec, PayloadFormat, check_credential};
+use hooklane_model::resource::{
+    Auth, EndpointSpec, PayloadFormat, RateLimit, Verification, check_credential,
+};
 use hooklane_model::secret::Secret;
 use hooklane_model::time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -23,6 +25,7 @@ use crate::payload::{self, Event, percent_encoded};
 use crate::sender::{AttemptRequest, Sender};
 use crate::signing::{NoValidSecret, Signer, SignerError, ToSign};
 use crate::tls::TlsError;
+use crate::verify::REQUEST_ORIGIN;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -89,12 +92,14 @@ pub struct Recipient {
     destination: Rc<Destination>,
     url: Url,
     /// What every request carries.
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     extra: bool,
     format: PayloadFormat,
     signer: Signer,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     tokens: Option<Rc<Tokens>>,
+    pub(crate) verification: Verification,
+    pub(crate) rate_limit: Option<RateLimit>,
 }
 
 impl Recipient {
@@ -133,6 +138,10 @@ impl Recipient {
             let (name, value) = pair.ok_or_else(|| RecipientError::Header(name.to_owned()))?;
             headers.insert::<HeaderName>(name, value);
         }
+        if let (Verification::Handshake, Some(origin)) = (spec.verification, &sender.config.origin)
+        {
+            headers.insert(REQUEST_ORIGIN, origin.clone());
+        }
         let mut tokens = None;
         if let (Some(auth), Some(secret)) = (spec.auth.as_deref(), of_auth.first()) {
             if let Auth::OAuth2(oauth2) = auth {
@@ -152,6 +161,8 @@ impl Recipient {
             signer: Signer::try_new(&spec.signing, signing).map_err(RecipientError::Signing)?,
             timeout: spec.timeout,
             tokens,
+            verification: spec.verification,
+            rate_limit: spec.rate_limit,
         })
     }
 

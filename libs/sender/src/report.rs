@@ -62,6 +62,8 @@ pub struct Response {
     /// The first bytes of the body, if excerpts are on, and reading it was not
     /// ended by the deadline. Untrusted.
     pub excerpt: Option<Bytes>,
+    /// All headers, where they were asked for. Untrusted.
+    pub(crate) headers: Option<Box<HeaderMap>>,
 }
 
 impl Response {
@@ -73,6 +75,7 @@ impl Response {
                 .get("webhook-delivery")
                 .and_then(DeliveryDirective::parse),
             excerpt: None,
+            headers: None,
         }
     }
 }

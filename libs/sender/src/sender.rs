@@ -134,22 +134,49 @@ impl Sender {
     }
 
     /// The same, and keeps so much of the response's body.
-    pub(crate) async fn exchange(
+    pub(crate) fn exchange(
         &self,
         destination: &Rc<Destination>,
         request: AttemptRequest,
         excerpt_max: usize,
         may_start: impl Fn() -> bool,
+    ) -> impl Future<Output = AttemptReport> {
+        let asks = (Method::POST, (false, excerpt_max));
+        self.made(destination, request, asks, may_start)
+    }
+
+    /// As [`Sender::attempt`], by any method, and keeps the headers of the
+    /// response and so much of its body.
+    ///
+    /// Cancel safe: as that.
+    pub(crate) fn ask(
+        &self,
+        destination: &Rc<Destination>,
+        request: AttemptRequest,
+        (method, excerpt_max): (Method, usize),
+        may_start: impl Fn() -> bool,
+    ) -> impl Future<Output = AttemptReport> {
+        let asks = (method, (true, excerpt_max));
+        self.made(destination, request, asks, may_start)
+    }
+
+    async fn made(
+        &self,
+        destination: &Rc<Destination>,
+        request: AttemptRequest,
+        (method, (keeps_headers, excerpt_max)): (Method, (bool, usize)),
+        may_start: impl Fn() -> bool,
     ) -> AttemptReport {
         let begun = Instant::now();
         let trace = Trace::default();
-        let result = match outgoing(request.headers, request.body) {
+        let result = match outgoing(method, request.headers, request.body) {
             Ok(outgoing) => {
                 let running = Running {
                     sender: self,
                     destination,
                     trace: &trace,
                     query: request.query.as_deref(),
+                    keeps_headers,
                     excerpt_max,
                 };
                 let deadline = begun + request.timeout;
@@ -178,7 +205,7 @@ impl Sender {
 
 /// Refuses headers by which a body could be framed differently from how we
 /// frame it, or the connection be used differently.
-fn outgoing(headers: HeaderMap, body: Bytes) -> Result<OutRequest, Failure> {
+fn outgoing(method: Method, headers: HeaderMap, body: Bytes) -> Result<OutRequest, Failure> {
     // Not a const: that would be built anew, and dropped, for every header.
     static OURS: [header::HeaderName; 8] = [
         header::CONTENT_LENGTH,
@@ -193,9 +220,9 @@ fn outgoing(headers: HeaderMap, body: Bytes) -> Result<OutRequest, Failure> {
     if headers.keys().any(|name| OURS.contains(name)) {
         return Err(Failure::new(FailureReason::InvalidRequest));
     }
-    let empty = body.is_empty();
+    let empty = body.is_empty() && method == Method::POST;
     let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method;
     *request.headers_mut() = headers;
     if empty {
         // hyper frames a body that is there; a POST without one needs saying.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use hooklane_engine::{AttemptResult, Epoch, Mono, StoreError, Stored, WorkId};
+use hooklane_engine::{AttemptResult, Epoch, Mono, StoreError, Stored, VerifyEnd, WorkId};
 use hooklane_model::lane::Lane;
 
 use crate::broker::{DelayId, Produce};
@@ -64,6 +64,10 @@ pub(crate) enum Noticed {
     Refused(u64),
     /// A request has ended.
     Answered(u64, AttemptResult),
+    /// A connection to a receiver is there that is asked for its consent.
+    Asks(u64),
+    /// It has answered.
+    Agreed(u64, VerifyEnd),
     /// A record that an action asked for was reported on.
     Reported(usize, WorkId, Stored, Result<(), StoreError>),
     /// A poison record is durable.

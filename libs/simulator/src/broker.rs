@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use hooklane_engine::{DeadReason, Epoch, HealthOrder, OpenEnvelope, Stored, WorkId};
+use hooklane_engine::{
+    ConsentOrder, DeadReason, Epoch, HealthOrder, OpenEnvelope, Stored, UnverifiedOrder, WorkId,
+};
 use hooklane_model::envelope::Target;
 use hooklane_model::id::{DeliveryId, EndpointUid};
 use hooklane_model::ladder::Rung;
@@ -116,6 +118,8 @@ pub(crate) enum Product {
         reason: &'static str,
     },
     Health(HealthOrder),
+    Consent(ConsentOrder),
+    Unverified(UnverifiedOrder),
     Poison {
         lane: Lane,
         epoch: Epoch,

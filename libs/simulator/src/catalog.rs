@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hooklane_model::catalog::{Change, Disabled, EndpointStatus, Health};
+use hooklane_model::catalog::{Change, Consent, Disabled, EndpointStatus, Health, Unverified};
 use hooklane_model::envelope::ConfigStamp;
 use hooklane_model::id::EndpointUid;
-use hooklane_model::resource::{Endpoint, Manifest, Strictness, parse_value};
+use hooklane_model::resource::{
+    Endpoint, Fingerprint, Manifest, RateLimit, Strictness, Verification, parse_value,
+};
 use serde_json::{Value, json};
+
+/// Who the deployment says that it is.
+pub(crate) const ORIGIN: &str = "hooklane.example";
 
 /// What one process, or ingest, knows of an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +23,8 @@ pub(crate) struct View {
     pub(crate) disabled: Option<u64>,
     /// The generation that this process itself found to be disabled.
     pub(crate) found: Option<u64>,
+    /// The receiver's last consent, to whatever question.
+    pub(crate) consent: Option<Arc<Consent>>,
 }
 
 impl View {
@@ -34,6 +41,41 @@ impl View {
         generation.is_some() && (self.disabled == generation || self.found == generation)
     }
 
+    /// What its receiver is asked now, if it is.
+    pub(crate) fn question(&self) -> Option<Fingerprint> {
+        Fingerprint::of(self.endpoint.as_ref()?, ORIGIN)
+    }
+
+    /// The consent to what is asked now.
+    fn agreed(&self) -> Option<&Consent> {
+        let question = self.question()?;
+        let consent = self.consent.as_deref();
+        consent.filter(|consent| consent.fingerprint == question)
+    }
+
+    /// Whether its receiver must agree first, and has not.
+    pub(crate) fn is_unverified(&self) -> bool {
+        self.question().is_some() && self.agreed().is_none()
+    }
+
+    /// How fast it may be called.
+    pub(crate) fn limit(&self) -> Option<RateLimit> {
+        let own = self.endpoint.as_ref()?.spec.rate_limit;
+        let allowed = self.agreed().and_then(|agreed| agreed.allowed_per_minute);
+        allowed.map_or(own, |allowed| Some(RateLimit::within(own, allowed)))
+    }
+
+    /// A consent is there. One to another question, or an older one, says
+    /// nothing where the present question has its answer.
+    pub(crate) fn agrees(&mut self, consent: &Arc<Consent>) {
+        let late = self.agreed().is_some_and(|known| {
+            consent.fingerprint != known.fingerprint || consent.verified_at < known.verified_at
+        });
+        if !late {
+            self.consent = Some(consent.clone());
+        }
+    }
+
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::Endpoint(endpoint) => self.endpoint = Some(endpoint.clone()),
@@ -42,6 +84,8 @@ impl View {
                 self.disabled = status.disabled.as_ref().map(|_| status.observed_generation);
             }
             Change::StatusGone(_) => self.disabled = None,
+            Change::Consent(_, Some(consent)) => self.agrees(consent),
+            Change::Consent(_, None) => self.consent = None,
             _ => {}
         }
     }
@@ -52,6 +96,7 @@ pub(crate) fn uid_of(change: &Change) -> EndpointUid {
     match change {
         Change::Endpoint(endpoint) => endpoint.uid(),
         Change::EndpointGone(uid) | Change::Status(uid, _) | Change::StatusGone(uid) => *uid,
+        Change::Consent(uid, _) | Change::Unverified(uid, _) => *uid,
         _ => EndpointUid(0),
     }
 }
@@ -64,6 +109,10 @@ pub(crate) struct Catalog {
     specs: BTreeMap<EndpointUid, (Value, String)>,
     statuses: BTreeMap<EndpointUid, EndpointStatus>,
     next_uid: u128,
+    /// Where endpoints ask their receivers: which do, and what people do about
+    /// it.
+    pub(crate) asking: Option<fastrand::Rng>,
+    asks: BTreeMap<EndpointUid, Verification>,
 }
 
 impl Catalog {
@@ -107,6 +156,14 @@ impl Catalog {
             spec["rateLimit"] = some_limit(rng);
         }
         self.specs.insert(uid, (spec, tenant.to_owned()));
+        if let Some(rng) = &mut self.asking {
+            let method = [
+                Verification::Handshake,
+                Verification::Ping,
+                Verification::None,
+            ];
+            self.asks.insert(uid, method[rng.usize(0..3)]);
+        }
         self.write(uid, 1);
     }
 
@@ -122,9 +179,10 @@ impl Catalog {
             "spec": spec,
         });
         let parsed = parse_value(document, Strictness::Write).expect("a spec made here is valid");
-        let Manifest::Endpoint(endpoint) = parsed.0.manifest else {
+        let Manifest::Endpoint(mut endpoint) = parsed.0.manifest else {
             unreachable!("the document says that it is an endpoint");
         };
+        endpoint.spec.verification = self.asks.get(&uid).copied().unwrap_or_default();
         self.append(Change::Endpoint(Arc::new(endpoint)));
     }
 
@@ -160,6 +218,16 @@ impl Catalog {
         self.set_status(uid, |status| status.health = Some(health));
     }
 
+    /// The consent's record of the status topic, or its deletion.
+    pub(crate) fn agrees(&mut self, uid: EndpointUid, consent: Option<Arc<Consent>>) {
+        self.append(Change::Consent(uid, consent));
+    }
+
+    /// The record beside it.
+    pub(crate) fn refuses(&mut self, uid: EndpointUid, unverified: Option<Arc<Unverified>>) {
+        self.append(Change::Unverified(uid, unverified));
+    }
+
     /// Two records under two keys make one status, as readers see it.
     fn set_status(&mut self, uid: EndpointUid, set: impl FnOnce(&mut EndpointStatus)) {
         let known = self.statuses.entry(uid).or_default();
@@ -174,6 +242,21 @@ impl Catalog {
         let Some(uid) = rng.choice(&live).copied() else {
             return;
         };
+        let asks = self.asks.get(&uid).copied().unwrap_or_default();
+        if let Some(own) = &mut self.asking
+            && asks != Verification::None
+            && own.u32(0..3) == 0
+        {
+            return match own.u32(0..4) {
+                // A person has it asked again, or asked now.
+                0 => self.agrees(uid, None),
+                1 => self.refuses(uid, None),
+                // Another URL, and maybe back again.
+                n => self.edit(uid, |spec| {
+                    spec["url"] = json!(format!("https://{n}.example/hook"));
+                }),
+            };
+        }
         match rng.u32(0..12) {
             0..4 => {
                 let limit = some_limit(rng);
@@ -207,6 +290,7 @@ impl Catalog {
         for uid in live {
             self.edit(uid, |spec| {
                 spec["paused"] = json!(false);
+                spec["url"] = json!("https://rest.example/hook");
                 spec["rateLimit"] = json!({"perSecond": 500, "burst": 50});
                 spec["maxConcurrency"] = json!(20);
             });

@@ -40,6 +40,11 @@ pub enum Rule {
     Hold,
     /// An attempt to an endpoint that a person paused.
     Pause,
+    /// An attempt whose receiver has not agreed to it, or a receiver asked that
+    /// is not to be asked.
+    Consent,
+    /// More requests in a minute than the receiver allows.
+    Allowed,
     /// An attempt to an endpoint whose breaker must be open, or a burst
     /// beyond single probes.
     Breaker,
@@ -83,6 +88,8 @@ impl Rule {
             Self::Due => "P5.due",
             Self::Hold => "P5.hold",
             Self::Pause => "P5.pause",
+            Self::Consent => "P8.consent",
+            Self::Allowed => "P3.allowed",
             Self::Breaker => "P5.breaker",
             Self::Recovery => "P6.recovery",
             Self::Target => "P8.target",

@@ -24,6 +24,7 @@ mod oracle;
 mod plan;
 mod process;
 mod receiver;
+mod terms;
 mod world;
 
 pub use self::failure::{Failure, Rule};

@@ -8,6 +8,7 @@ mod requests;
 mod rest;
 mod tenants;
 mod terminal;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,6 +21,7 @@ pub(crate) use breaker::Breaking;
 pub(crate) use durable::Life;
 pub(crate) use limits::Meter;
 pub(crate) use memory::Turns;
+pub(crate) use verify::Consents;
 
 /// A rule that was just broken.
 #[derive(Clone, Debug)]
@@ -50,6 +52,7 @@ pub(crate) struct Oracle {
     pub(crate) excused_until: Mono,
     /// From when on nothing fails any more.
     pub(crate) resting_since: Option<Mono>,
+    pub(crate) consents: Consents,
     pub(crate) matched: u64,
     pub(crate) delivered: u64,
     pub(crate) dead: u64,

@@ -68,13 +68,18 @@ pub(crate) struct Plan {
     /// Receivers refuse the credentials of some requests, which are made again
     /// with others within the attempt.
     pub(crate) refusals: bool,
+    /// Some endpoints ask their receivers for consent first.
+    pub(crate) consent: bool,
 }
 
 impl Plan {
     /// Worlds from this one on have refusals.
-    pub(crate) const REFUSALS: u64 = 1 << 20;
+    const REFUSALS: u64 = 1 << 20;
+    /// And from this one on receivers must agree first, too. What is new has
+    /// worlds of its own, so that the others keep their histories.
+    const CONSENT: u64 = 1 << 21;
 
-    pub(crate) fn of(rng: &mut fastrand::Rng) -> Self {
+    pub(crate) fn of(seed: u64, rng: &mut fastrand::Rng) -> Self {
         let calm = rng.u32(0..4) == 0;
         let mut some = || !calm && rng.bool();
         let faults = Faults {
@@ -109,7 +114,8 @@ impl Plan {
             crowd: [0, 0, 0, 60][rng.usize(0..4)],
             limited_percent: [0, 40, 90][rng.usize(0..3)],
             churn: rng.u32(0..3) > 0,
-            refusals: false,
+            refusals: seed >= Self::REFUSALS,
+            consent: seed >= Self::CONSENT,
         };
         Self {
             processes: if plan.calm {

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use hooklane_engine::{Core, Epoch, Mono, Pass, WorkId};
+use hooklane_engine::{Core, Epoch, Mono, Pass, VerifyId, VerifyPass, WorkId};
 use hooklane_model::envelope::Target;
 use hooklane_model::id::EndpointUid;
 use hooklane_model::lane::Lane;
+use hooklane_model::resource::Fingerprint;
 use hooklane_model::time::UnixMillis;
 
 use crate::agenda::{Noticed, Who};
@@ -45,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) work: WorkId,
     pub(crate) target: Target,
     pub(crate) generation: u64,
+    /// What its receiver must have agreed to.
+    pub(crate) question: Option<Fingerprint>,
     pub(crate) timeout: Duration,
     /// When it was ordered: its timeout counts from there.
     pub(crate) ordered: Mono,
@@ -57,6 +60,17 @@ pub(crate) struct Request {
     pub(crate) passed: bool,
     /// The receiver refused its credentials once: it is made again.
     pub(crate) again: bool,
+}
+
+/// A receiver that is asked for its consent.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) worker: usize,
+    pub(crate) id: VerifyId,
+    pub(crate) endpoint: EndpointUid,
+    pub(crate) question: Fingerprint,
+    pub(crate) timeout: Duration,
+    pub(crate) pass: VerifyPass,
 }
 
 /// A worker's core.
@@ -101,6 +115,8 @@ pub(crate) struct Process {
     pub(crate) view: HashMap<EndpointUid, View>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) next_request: u64,
+    /// Receivers that are asked, by the numbers of requests.
+    pub(crate) asked: BTreeMap<u64, Asked>,
     /// The generation that the answer in hand was asked with.
     pub(crate) answering: Option<u64>,
 }
@@ -134,6 +150,7 @@ impl Process {
             view: HashMap::new(),
             requests: BTreeMap::new(),
             next_request: 0,
+            asked: BTreeMap::new(),
             answering: None,
         }
     }

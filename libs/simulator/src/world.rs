@@ -8,12 +8,13 @@ mod requests;
 mod rest;
 mod topics;
 mod traffic;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hooklane_engine::{Action, Core, Event, Mono, Now};
+use hooklane_engine::{Action, Core, Deployment, Event, Mono, Now};
 use hooklane_model::catalog::Change;
 use hooklane_model::id::{DeliveryId, EndpointUid};
 use hooklane_model::lane::lane_of;
@@ -21,7 +22,7 @@ use hooklane_model::time::UnixMillis;
 
 use crate::agenda::{Agenda, BEGIN, Happening, Noticed, Who};
 use crate::broker::Broker;
-use crate::catalog::{Catalog, uid_of};
+use crate::catalog::{Catalog, ORIGIN, View, uid_of};
 use crate::failure::Failure;
 use crate::group::Group;
 use crate::notes::{Line, Notes};
@@ -29,6 +30,7 @@ use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::process::{Process, State};
 use crate::receiver::Receiver;
+use crate::terms::Terms;
 use crate::{Options, Summary};
 
 /// The true wall time at the beginning.
@@ -52,6 +54,8 @@ pub(crate) struct World<'a> {
     catalog: Catalog,
     processes: Vec<Process>,
     receivers: BTreeMap<EndpointUid, Receiver>,
+    /// How receivers answer when they are asked for their consent.
+    terms: Terms,
     oracle: Oracle,
     notes: Notes,
     actions: Vec<Action>,
@@ -66,8 +70,7 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(options: Options, trace: Option<&'a mut dyn FnMut(&Line)>) -> Self {
         let mut rng = fastrand::Rng::with_seed(options.seed);
-        let mut plan = Plan::of(&mut rng);
-        plan.refusals = options.seed >= Plan::REFUSALS;
+        let plan = Plan::of(options.seed, &mut rng);
         let lanes = plan.lanes.get();
         let mut world = Self {
             options,
@@ -79,6 +82,7 @@ impl<'a> World<'a> {
             catalog: Catalog::default(),
             processes: Vec::new(),
             receivers: BTreeMap::new(),
+            terms: Terms::new(options.seed),
             oracle: Oracle::default(),
             notes: Notes::default(),
             actions: Vec::new(),
@@ -94,6 +98,7 @@ impl<'a> World<'a> {
     }
 
     fn begin(&mut self) {
+        self.catalog.asking = self.plan.consent.then(|| self.terms.asking());
         self.oracle.calm = self.plan.calm;
         for index in 0..self.plan.endpoints {
             let limited = self.rng.u32(0..100) < self.plan.limited_percent;
@@ -128,7 +133,13 @@ impl<'a> World<'a> {
 
     fn cores(&mut self) -> Vec<Core> {
         (0..self.plan.workers)
-            .map(|_| Core::new(self.plan.limits.clone(), self.rng.u64(..)))
+            .map(|_| {
+                let core = Core::new(self.plan.limits.clone(), self.rng.u64(..));
+                core.in_deployment(Deployment {
+                    lanes: self.plan.lanes,
+                    origin: ORIGIN.to_owned(),
+                })
+            })
             .collect()
     }
 
@@ -243,6 +254,8 @@ impl<'a> World<'a> {
             Noticed::FirstByte(request) => self.first_byte(who, request),
             Noticed::Refused(request) => self.refused(who, request),
             Noticed::Answered(request, result) => self.answered(who, request, result),
+            Noticed::Asks(number) => self.asks(who, number),
+            Noticed::Agreed(number, end) => self.has_agreed(who, number, end),
             Noticed::Reported(worker, work, what, result) => {
                 self.feed(who, worker, Event::Stored { work, what, result });
             }
@@ -322,6 +335,7 @@ impl<'a> World<'a> {
         process.applied = self.catalog.len();
         let stamp = Catalog::stamp(process.applied);
         for change in &changes {
+            self.oracle.asks_anew(who, change);
             process
                 .view
                 .entry(uid_of(change))
@@ -352,12 +366,19 @@ impl<'a> World<'a> {
 
     /// Tells the oracle which limits are in force for an endpoint.
     fn limits_changed(&mut self, uid: EndpointUid, now: Mono) {
-        let limits = self
-            .processes
-            .iter()
+        let alive = self.processes.iter();
+        let views = alive
             .filter(|process| process.state != State::Dead)
-            .filter_map(|process| process.view.get(&uid)?.endpoint.as_ref())
-            .map(|endpoint| endpoint.spec.rate_limit);
+            .filter_map(|process| process.view.get(&uid))
+            .filter(|view| view.endpoint.is_some());
+        // Where nothing may be sent, no limit is in force: it goes on from the
+        // one before when something may.
+        let limits = (views.clone())
+            .filter(|view| !view.is_unverified())
+            .map(View::limit);
+        if limits.clone().next().is_none() && views.clone().next().is_some() {
+            return;
+        }
         if let Some(limit) = self.oracle.limits_are(uid, limits, now) {
             let period = limit.map_or(0, |limit| limit.period.as_micros());
             let period = i64::try_from(period).unwrap_or(i64::MAX);

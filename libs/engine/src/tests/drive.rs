@@ -148,6 +148,7 @@ impl Drive {
                 self.health = Some(order.health);
                 None
             }
+            Action::Verify(_) | Action::Consent(_) | Action::Unverified(_) => None,
             Action::Released { .. } => None,
         }
     }

@@ -422,6 +422,7 @@ impl World {
                 self.later(ack, Later::Ack(life, order.work, Stored::Dead));
             }
             Action::Disable(_) | Action::Health(_) => {}
+            Action::Verify(_) | Action::Consent(_) | Action::Unverified(_) => {}
             Action::Released {
                 watermark,
                 abandoned,

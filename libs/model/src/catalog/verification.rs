@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::status::rfc3339;
 use crate::id::EndpointUid;
-use crate::resource::Fingerprint;
+use crate::resource::{Endpoint, Fingerprint};
 use crate::time::UnixMillis;
 
 /// A receiver's consent. It counts for as long as the endpoint would ask the
@@ -26,6 +26,9 @@ pub struct Consent {
     pub fingerprint: Fingerprint,
     /// `handshake`, `challenge` or `ping`.
     pub method: String,
+    /// In whose name, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// When it agreed.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<UnixMillis>,
@@ -43,6 +46,9 @@ pub struct Unverified {
     pub fingerprint: Fingerprint,
     /// `handshake`, `challenge` or `ping`.
     pub method: String,
+    /// In whose name, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Stable word for why it failed last.
     pub reason: String,
     /// The status it answered with, where the answer was the reason.
@@ -62,6 +68,13 @@ pub struct Unverified {
 }
 
 impl Consent {
+    /// Whether it is to what the endpoint asks now, as far as that can be told
+    /// by who does not know in whose name it is asked.
+    #[must_use]
+    pub fn is_for(&self, endpoint: &Endpoint) -> bool {
+        asks(endpoint, self.fingerprint, self.origin.as_deref())
+    }
+
     /// Key of the record.
     #[must_use]
     pub fn key(endpoint: EndpointUid) -> String {
@@ -84,6 +97,12 @@ impl Consent {
 }
 
 impl Unverified {
+    /// Whether it is about what the endpoint asks now; see [`Consent::is_for`].
+    #[must_use]
+    pub fn is_about(&self, endpoint: &Endpoint) -> bool {
+        asks(endpoint, self.fingerprint, self.origin.as_deref())
+    }
+
     /// Key of the record.
     #[must_use]
     pub fn key(endpoint: EndpointUid) -> String {
@@ -103,6 +122,10 @@ impl Unverified {
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("strings and numbers always serialise")
     }
+}
+
+fn asks(endpoint: &Endpoint, asked: Fingerprint, origin: Option<&str>) -> bool {
+    Fingerprint::of(endpoint, origin.unwrap_or_default()) == Some(asked)
 }
 
 mod as_text {
@@ -139,12 +162,14 @@ mod tests {
         let consent = Consent {
             fingerprint,
             method: "handshake".to_owned(),
+            origin: Some("hooks.example".to_owned()),
             verified_at: at,
             allowed_per_minute: NonZeroU32::new(120),
         };
         let unverified = Unverified {
             fingerprint,
             method: "handshake".to_owned(),
+            origin: Some("hooks.example".to_owned()),
             reason: "no_consent".to_owned(),
             status: Some(200),
             tries: 3,

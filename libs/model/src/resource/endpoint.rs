@@ -161,7 +161,9 @@ impl EndpointSpec {
             headers: (headers != CustomHeaders::default()).then(|| Box::new(headers)),
             signing,
             tls,
-            verification: read_verification(&mut fields, findings),
+            verification: fields
+                .word("verification", &Verification::WORDS, findings)
+                .unwrap_or_default(),
             paused: fields.boolean("paused", findings).unwrap_or(false),
         };
         fields.finish(findings);
@@ -188,17 +190,6 @@ impl EndpointSpec {
             }))
             .collect()
     }
-}
-
-fn read_verification(fields: &mut Fields, findings: &mut Findings) -> Verification {
-    let path = fields.path_of("verification");
-    let read = fields
-        .word("verification", &Verification::WORDS, findings)
-        .unwrap_or_default();
-    if read != Verification::None {
-        findings.problem(path, "only `none` is available in this release");
-    }
-    read
 }
 
 fn small(number: Option<u64>, default: u32) -> u32 {

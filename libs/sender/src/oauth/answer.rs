@@ -153,6 +153,7 @@ mod tests {
             retry_after: None,
             directive: None,
             excerpt: Some(body.to_owned().into()),
+            headers: None,
         }))
     }
 
@@ -181,6 +182,7 @@ mod tests {
             status: 200,
             retry_after: None,
             directive: None,
+            headers: None,
             excerpt: None,
         }));
         let failure = cut.map(|_| ()).unwrap_err();

@@ -26,3 +26,4 @@ mod support;
 #[path = "fuzz/targets.rs"]
 mod targets;
 mod tls;
+mod verify;

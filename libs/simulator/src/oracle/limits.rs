@@ -139,6 +139,7 @@ impl Oracle {
             let what = "first byte to an endpoint that is paused, disabled or gone".to_owned();
             self.broken(Rule::Pause, about, what);
         }
+        self.agreed_to(process, now, request);
         let Some(meter) = self.meters.get_mut(&uid) else {
             return;
         };

@@ -126,7 +126,8 @@ impl Oracle {
             let ready = known.is_some_and(|endpoint| {
                 let open = open.get(other).copied().unwrap_or(0);
                 !at_share
-                    && endpoint.spec.rate_limit.is_none()
+                    && view.and_then(View::limit).is_none()
+                    && !view.is_some_and(View::is_unverified)
                     && !endpoint.spec.paused
                     && !view.is_some_and(View::is_disabled)
                     && open < endpoint.spec.max_concurrency.min(30)

@@ -123,6 +123,9 @@ impl Oracle {
             Some(known) if known.spec.paused => {
                 fail(Rule::Pause, "a person paused the endpoint".to_owned());
             }
+            Some(_) if view.is_some_and(View::is_unverified) => {
+                fail(Rule::Consent, "its receiver has not agreed".to_owned());
+            }
             Some(_) => {}
         }
         if let Some(until) = self.holds.get(&(process.who, uid)).copied()

@@ -85,7 +85,8 @@ impl Oracle {
             let view = process.view.get(uid).filter(|view| !view.is_disabled())?;
             let spec = &view.endpoint.as_ref()?.spec;
             let held = self.holds.get(&(process.who, *uid));
-            let may = spec.rate_limit.is_none()
+            let may = view.limit().is_none()
+                && !view.is_unverified()
                 && !spec.paused
                 && open.get(uid).copied().unwrap_or(0) < spec.max_concurrency.min(30)
                 && held.is_none_or(|until| *until <= now)

@@ -6,11 +6,12 @@ use hooklane_engine::{
     Action, AttemptEntry, BuryOrder, DelayOrder, DisableOrder, Now, Outcome, SendOrder, Stored,
 };
 use hooklane_model::lane::lane_of;
+use hooklane_model::resource::Fingerprint;
 
 use super::World;
 use crate::agenda::{Happening, Noticed, Who};
 use crate::broker::{Produce, Product};
-use crate::catalog::View;
+use crate::catalog::{ORIGIN, View};
 use crate::process::Request;
 
 impl World<'_> {
@@ -23,6 +24,11 @@ impl World<'_> {
             Action::Bury(order) => self.bury(who, worker, now, &order),
             Action::Disable(order) => self.disable(who, worker, &order),
             Action::Health(order) => self.produce(who, worker, None, Product::Health(order)),
+            Action::Verify(order) => self.ask(who, worker, now, order),
+            Action::Consent(order) => self.agreed(who, worker, now, order),
+            Action::Unverified(order) => {
+                self.produce(who, worker, None, Product::Unverified(order));
+            }
             Action::Released {
                 lane,
                 watermark,
@@ -74,6 +80,7 @@ impl World<'_> {
                 work: order.work,
                 target: order.target,
                 generation: order.endpoint.meta.generation,
+                question: Fingerprint::of(&order.endpoint, ORIGIN),
                 timeout: order.endpoint.spec.timeout,
                 ordered: now.mono,
                 pass: order.pass,

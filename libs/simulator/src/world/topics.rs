@@ -74,6 +74,7 @@ impl World<'_> {
                 self.catalog.fares(order.endpoint, order.health);
                 self.tell_config();
             }
+            Product::Consent(_) | Product::Unverified(_) => self.land_verification(what),
             Product::Poison {
                 lane,
                 epoch,
@@ -88,6 +89,15 @@ impl World<'_> {
             let back = self.millis(1, 20);
             self.notice(who, back, Noticed::Reported(worker, work, stored, result));
         }
+    }
+
+    fn land_verification(&mut self, what: Product) {
+        match what {
+            Product::Consent(order) => self.catalog.agrees(order.endpoint, order.consent),
+            Product::Unverified(order) => self.catalog.refuses(order.endpoint, order.unverified),
+            _ => {}
+        }
+        self.tell_config();
     }
 
     fn append_delayed(&mut self, rung: Rung, envelope: Rc<OpenEnvelope>) {

@@ -10,6 +10,8 @@ use hooklane_simulator::{Options, Summary, run};
 const SEEDS: u64 = 64;
 /// Besides, of those in which requests are made again within their attempt.
 const REFUSALS: std::ops::Range<u64> = (1 << 20)..(1 << 20) + 24;
+/// And of those in which receivers must agree first.
+const CONSENT: std::ops::Range<u64> = (1 << 21)..(1 << 21) + 40;
 /// Happenings before each comes to rest; the rest is about as much again.
 const STEPS: u64 = 6_000;
 
@@ -23,7 +25,7 @@ fn no_rule_is_broken_in_any_world() {
         let mut sums = Summary::default();
         loop {
             let nth = next.fetch_add(1, Ordering::Relaxed);
-            let Some(seed) = (0..SEEDS).chain(REFUSALS).nth(nth) else {
+            let Some(seed) = (0..SEEDS).chain(REFUSALS).chain(CONSENT).nth(nth) else {
                 return sums;
             };
             let options = Options { seed, steps: STEPS };

@@ -22,24 +22,20 @@ impl RateLimit {
     /// `burst` starts at once and one every `period` are at most
     /// `burst + ceil(minute / period) - 1` within a minute. A receiver's word
     /// gives no burst, so a second's worth is taken, which costs a sixtieth of
-    /// the rate; an endpoint whose own limit is slower keeps more of its own.
+    /// the rate. Neither bound depends on `own`: whatever edits of it come
+    /// within a minute, no more than `per_minute` start.
     #[must_use]
     pub fn within(own: Option<Self>, per_minute: NonZeroU32) -> Self {
         // Beyond what the bucket keeps exactly: the cap of every limit.
         let most = per_minute.get().min(MINUTE_MOST);
-        let second = 1 + most / 60;
-        let burst = own.map_or(second, |own| {
-            let steady = MINUTE.as_nanos().div_ceil(own.period.as_nanos());
-            let steady = u32::try_from(steady).unwrap_or(u32::MAX);
-            let room = most.saturating_sub(steady - 1);
-            own.burst.get().min(room.max(second))
-        });
+        let burst = 1 + most / 60;
         let period = MINUTE.as_nanos().div_ceil(u128::from(most - burst + 1));
         let period = Duration::from_nanos(u64::try_from(period).unwrap_or(u64::MAX));
-        Self {
-            period: own.map_or(period, |own| own.period.max(period)),
-            burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN),
-        }
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        own.map_or(Self { period, burst }, |own| Self {
+            period: own.period.max(period),
+            burst: own.burst.min(burst),
+        })
     }
 }
 
@@ -140,13 +136,11 @@ mod tests {
         assert_eq!(within(None, 1), limit(MINUTE, 1));
         assert_eq!(within(None, 6), limit(millis(10_000), 1));
         assert_eq!(within(None, 61).burst.get(), 2);
-        // Slower than is allowed: the own limit, with what burst fits.
         let own = limit(millis(1_000), 5);
-        assert_eq!(within(Some(own), 600), own);
-        assert_eq!(within(Some(own), 62), limit(millis(1_000), 3));
-        // Faster: the receiver's.
+        assert_eq!(within(Some(own), 600), own, "slower than is allowed");
+        assert_eq!(within(Some(own), 62), limit(millis(1_000), 2));
         let own = limit(millis(1), 1_000);
-        assert_eq!(within(Some(own), 60), limit(MINUTE.div_f64(59.0), 2));
+        assert_eq!(within(Some(own), 60), within(None, 60));
         assert_eq!(within(None, u32::MAX), within(None, MINUTE_MOST));
     }
 
