@@ -15,6 +15,7 @@ use crate::reference::ReferenceArgs;
 use crate::secrets::SecretsArgs;
 use crate::switch::SwitchArgs;
 use crate::topics::TopicsArgs;
+use crate::verify::VerifyArgs;
 
 /// Declare, look at and check what Hooklane delivers.
 #[derive(Parser, Debug)]
@@ -61,6 +62,8 @@ pub enum Command {
     Pause(SwitchArgs),
     /// Let deliveries go on to an endpoint that is paused or disabled
     Resume(SwitchArgs),
+    /// Ask an endpoint's receiver again whether it wants to be called
+    Verify(VerifyArgs),
     /// Rotate secrets of endpoints, and the keys that they are encrypted under
     #[command(visible_alias = "secret")]
     Secrets(SecretsArgs),

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use hooklane_model::catalog::{Catalog, Disabled, EndpointStatus, LastFailure, Snapshot};
+use hooklane_model::catalog::{
+    Catalog, Consent, Disabled, EndpointStatus, LastFailure, Snapshot, Unverified,
+};
 use hooklane_model::duration;
-use hooklane_model::resource::Endpoint;
+use hooklane_model::resource::{Endpoint, Verification};
 use hooklane_model::time::UnixMillis;
 use serde_json::{Value, json};
 
@@ -20,6 +22,8 @@ pub(crate) struct Condition<'a> {
     endpoint: &'a Endpoint,
     status: Option<&'a EndpointStatus>,
     snapshot: Option<&'a Snapshot>,
+    consent: Option<&'a Consent>,
+    unverified: Option<&'a Unverified>,
     now: UnixMillis,
 }
 
@@ -31,6 +35,10 @@ impl<'a> Condition<'a> {
             endpoint,
             status: catalog.status(uid).map(|status| &**status),
             snapshot: catalog.snapshot(uid).map(|snapshot| &**snapshot),
+            consent: (catalog.consent(uid).map(|consent| &**consent))
+                .filter(|consent| consent.is_for(endpoint)),
+            unverified: (catalog.unverified(uid).map(|unverified| &**unverified))
+                .filter(|unverified| unverified.is_about(endpoint)),
             now,
         }
     }
@@ -62,11 +70,18 @@ impl<'a> Condition<'a> {
         self.age(snapshot) > STALE_AFTER
     }
 
-    /// Whether deliveries are to go to it: `active`, `paused` or `disabled`.
+    /// Whether its receiver must agree first, and has not.
+    fn is_unverified(&self) -> bool {
+        self.endpoint.spec.verification != Verification::None && self.consent.is_none()
+    }
+
+    /// Whether deliveries are to go to it: `active`, `paused`, `disabled` or
+    /// `unverified`.
     fn word(&self) -> &'static str {
         match self.disabled() {
             Some(_) => "disabled",
             None if self.endpoint.spec.paused => "paused",
+            None if self.is_unverified() => "unverified",
             None => "active",
         }
     }
@@ -110,8 +125,11 @@ impl<'a> Condition<'a> {
             ("State", self.state()),
             ("Hold", self.hold()),
             ("Breaker", self.breaker()),
-            ("Limit", limit),
+            ("Limit", limit + &self.allowed()),
         ];
+        if self.endpoint.spec.verification != Verification::None {
+            rows.insert(1, ("Consent", self.verification()));
+        }
         if let Some(last) = self.last_failure() {
             rows.push(("Last failed", self.failure(last)));
         }
@@ -143,6 +161,9 @@ impl<'a> Condition<'a> {
         if word == "paused" {
             return format!("{word}: its deliveries wait; `hooklane resume` ends it");
         }
+        if word == "unverified" {
+            return format!("{word}: its deliveries wait until its receiver agrees");
+        }
         match self.status.filter(|status| status.disabled.is_some()) {
             Some(old) => format!(
                 "{word} (it was disabled at generation {}, which is void now)",
@@ -150,6 +171,34 @@ impl<'a> Condition<'a> {
             ),
             None => word.to_owned(),
         }
+    }
+
+    /// What its receiver allows, beside its own limit.
+    fn allowed(&self) -> String {
+        let allowed = self.consent.and_then(|consent| consent.allowed_per_minute);
+        allowed.map_or_else(String::new, |allowed| {
+            format!("; its receiver allows {allowed}/min")
+        })
+    }
+
+    fn verification(&self) -> String {
+        let method = self.endpoint.spec.verification.as_str();
+        if let Some(consent) = self.consent {
+            let since = consent.verified_at.unwrap_or_default().to_rfc3339();
+            return format!("{method}: agreed at {since}");
+        }
+        let Some(failed) = self.unverified else {
+            return format!("{method}: not asked yet, or no answer yet");
+        };
+        let Unverified { reason, tries, .. } = failed;
+        let status = failed.status.map(|status| format!(" (status {status})"));
+        let status = status.unwrap_or_default();
+        let since = failed.since.unwrap_or_default().to_rfc3339();
+        let next = match failed.next_try.filter(|at| *at > self.now) {
+            Some(at) => format!("at {}", self.ahead(at)),
+            None => "soon, within 12 minutes".to_owned(),
+        };
+        format!("{method}: {reason}{status}; asked in vain since {since} ({tries}x), again {next}")
     }
 
     fn hold(&self) -> String {
@@ -262,6 +311,7 @@ impl<'a> Condition<'a> {
         let once = match &*snapshot.breaker {
             _ if self.disabled().is_some() => ", once it is enabled",
             _ if self.endpoint.spec.paused => ", once it is resumed",
+            _ if self.is_unverified() => ", once its receiver agrees",
             "open" | "half_open" => ", once it is back",
             _ if self.held_until().is_some() => ", once the hold ends",
             _ => "",
@@ -299,6 +349,12 @@ impl<'a> Condition<'a> {
             .status
             .map_or_else(|| json!({}), EndpointStatus::to_json);
         status["state"] = json!(self.word());
+        if let Some(consent) = self.consent {
+            status["verification"] = consent.to_json();
+        }
+        if let Some(unverified) = self.unverified {
+            status["unverified"] = unverified.to_json();
+        }
         if let Some(snapshot) = self.snapshot {
             status["snapshot"] = snapshot.to_json();
             status["snapshot"]["ageSeconds"] = json!(self.age(snapshot).as_secs());

@@ -52,6 +52,14 @@ pub enum CliError {
         #[source]
         source: TableError,
     },
+    /// A record of the status topic was not written.
+    #[error("{topic} was not written: {reason}")]
+    Status {
+        /// Its name.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
     /// The configuration was not read to its end in time.
     #[error("the configuration was not read to its end within {waited:?}")]
     Slow {

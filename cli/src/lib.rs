@@ -29,6 +29,7 @@ pub mod store;
 pub mod switch;
 mod tls;
 pub mod topics;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -122,6 +123,7 @@ fn dispatch(cli: Cli, surroundings: &Surroundings<'_>, io: &mut Io<'_>) -> Resul
         Command::Delete(args) => delete::run(&cluster, &args, clock, io),
         Command::Pause(args) => switch::run(&cluster, &args, Switch::Pause, clock, io),
         Command::Resume(args) => switch::run(&cluster, &args, Switch::Resume, clock, io),
+        Command::Verify(args) => verify::run(&cluster, &args, io),
         Command::Secrets(args) => secrets::run(&cluster, &args, clock, io),
         Command::Topics(args) => topics::run(&cluster, &args, io),
         Command::Books(args) => books::run(&cluster, &args, io),

@@ -262,3 +262,80 @@ fn paused_and_disabled_come_first() {
     world.apply(&ERP.replace("/hooks", "/new")).quiet(0);
     assert!(condition(&world).starts_with("State:       active (it was disabled at generation 2,"));
 }
+
+const ASKING: &str = "apiVersion: hooklane/v1
+kind: Endpoint
+metadata: {tenant: acme, name: erp}
+spec: {url: 'https://erp.acme.example/hooks', verification: challenge, signing: {scheme: none}}
+";
+
+/// What `describe` says in one of its lines.
+fn said(world: &World, name: &str) -> String {
+    let all = condition(world);
+    let line = all.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{name} is not in {all}"))
+        .trim()
+        .to_owned()
+}
+
+/// Goal: who looks sees that nothing is sent, why, and what changes that.
+/// Method: the records that a dispatcher writes, one after the other.
+#[test]
+fn an_endpoint_whose_receiver_has_not_agreed() {
+    let world = World::new();
+    world.apply(ASKING).quiet(0);
+    assert_eq!(
+        said(&world, "State:"),
+        "unverified: its deliveries wait until its receiver agrees"
+    );
+    assert_eq!(
+        said(&world, "Consent:"),
+        "challenge: not asked yet, or no answer yet"
+    );
+    let fingerprint = "9de6b082f45548234c9f860daa052bcc";
+    let failed = json!({
+        "fingerprint": fingerprint, "method": "challenge", "reason": "status", "status": 404,
+        "tries": 3, "since": "2026-01-02T03:00:00.000Z", "failedAt": "2026-01-02T03:04:00.000Z",
+        "nextTry": "2026-01-02T03:04:45.000Z",
+    });
+    tell(&world, "/unverified", Some(&failed));
+    assert_eq!(
+        said(&world, "Consent:"),
+        "challenge: status (status 404); asked in vain since 2026-01-02T03:00:00.000Z (3x), \
+         again at 2026-01-02T03:04:45.000Z (in 40s)"
+    );
+    assert!(line(&world).starts_with("unverified|"), "{}", line(&world));
+    // Of another question, it says nothing.
+    let mut other = json!({"fingerprint": "0".repeat(32), "method": "challenge"});
+    tell(&world, "/verification", Some(&other));
+    assert!(line(&world).starts_with("unverified|"));
+    other["fingerprint"] = json!(fingerprint);
+    other["verifiedAt"] = json!("2026-01-02T03:04:00.000Z");
+    other["allowedPerMinute"] = json!(120);
+    tell(&world, "/verification", Some(&other));
+    tell(&world, "/unverified", None);
+    assert_eq!(said(&world, "State:"), "active");
+    assert_eq!(
+        said(&world, "Consent:"),
+        "challenge: agreed at 2026-01-02T03:04:00.000Z"
+    );
+    assert_eq!(
+        said(&world, "Limit:"),
+        "8 requests at a time; its receiver allows 120/min"
+    );
+    let status = &json_of(&world, &["get", "ep", "erp"])["status"];
+    assert_eq!(status["verification"]["allowedPerMinute"], json!(120));
+    assert_eq!(status.get("unverified"), None);
+    // A person wants it asked again.
+    let asked = world.run(&["verify", "erp", "--tenant", "acme"]).quiet(0);
+    assert!(asked.contains("is asked again (challenge)"), "{asked}");
+    assert!(line(&world).starts_with("unverified|"));
+}
+
+#[test]
+fn who_asks_nobody_is_not_asked_again() {
+    let world = applied();
+    let ran = world.run(&["verify", "erp", "--tenant", "acme"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("verification: none"), "{ran:?}");
+}
