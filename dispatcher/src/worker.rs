@@ -40,7 +40,9 @@ use crate::secrets::Secrets;
 use crate::steps::WorkerStep;
 use crate::token::About;
 use crate::verify::unusable;
-use hooklane_engine::{Action, Core, Deployment, Event, Limits, Mono, Now, SendOrder, VerifyOrder};
+use hooklane_engine::{
+    Action, Core, Deployment, Event, Limits, Mono, Now, SendOrder, VerifyEnd, VerifyOrder,
+};
 
 /// How often a worker looks for reports and publishes its watermarks while
 /// something is open.
@@ -364,7 +366,11 @@ impl Worker {
             .of(&self.attempts.sender, &order.endpoint, now.mono)
         {
             Ok(recipient) => self.runners.verify(recipient, order),
-            Err(why) => self.finished.verified(order.id, unusable(why)),
+            // Asked again in a second: the file is read by then, or soon.
+            Err(NoRecipient::Reading(_)) => {
+                self.finished.verified(order.id, VerifyEnd::NotStarted);
+            }
+            Err(NoRecipient::Unusable(why)) => self.finished.verified(order.id, unusable(why)),
         }
     }
 
