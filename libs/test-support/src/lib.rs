@@ -36,5 +36,7 @@ pub use names::{free_addr, unique};
 pub use planted::{PlantedSecret, base64};
 pub use process::{Process, ProcessBuilder};
 pub use proxy::Proxy;
-pub use receiver::{Answer, Fault, Gate, OnConnect, Receiver, Request, Script, Seen, refused_url};
+pub use receiver::{
+    Answer, Fault, Gate, OnConnect, Receiver, Reply, Request, Script, Seen, refused_url,
+};
 pub use wait::{wait_for, wait_until};

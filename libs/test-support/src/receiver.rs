@@ -26,7 +26,7 @@ use crate::wait::wait_until;
 use log::{ConnectionGuard, Log};
 
 pub use log::Request;
-pub use script::{Answer, Fault, Gate, OnConnect, Script, Seen};
+pub use script::{Answer, Fault, Gate, OnConnect, Reply, Script, Seen};
 
 /// A running receiver; dropped, it closes its port and every connection.
 #[derive(Debug)]

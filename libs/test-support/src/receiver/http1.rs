@@ -73,6 +73,7 @@ async fn respond(
     let last = request
         .header("connection")
         .is_some_and(|v| v.eq_ignore_ascii_case("close"));
+    let answer = answer.to(&request.body);
     log.keep(request);
     answer.wait().await;
     if matches!(

@@ -82,6 +82,7 @@ async fn respond(
         Fault::None | Fault::DripBody(_) | Fault::InfiniteBody
     );
     request.status = sound.then_some(answer.status);
+    let answer = answer.to(&request.body);
     log.keep(request);
     answer.wait().await;
     if answer.fault == Fault::Hang {

@@ -19,9 +19,14 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// Body of the response.
     pub body: Vec<u8>,
+    /// Makes it, where a receiver has to read what it was sent.
+    pub reply: Option<Reply>,
     /// What goes wrong.
     pub fault: Fault,
 }
+
+/// Makes the body of an answer of the request's.
+pub type Reply = fn(&[u8]) -> Vec<u8>;
 
 /// Holds answers back until a test opens it. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +77,7 @@ impl Answer {
             gate: None,
             headers: Vec::new(),
             body: Vec::new(),
+            reply: None,
             fault: Fault::None,
         }
     }
@@ -120,6 +126,23 @@ impl Answer {
         Answer {
             body: body.into(),
             ..self
+        }
+    }
+
+    /// The same with a body that is made of the request's.
+    #[must_use]
+    pub fn reply(self, make: Reply) -> Answer {
+        Answer {
+            reply: Some(make),
+            ..self
+        }
+    }
+
+    /// As it goes to a request with this body.
+    pub(super) fn to(self, request: &[u8]) -> Answer {
+        match self.reply {
+            Some(make) => self.body(make(request)),
+            None => self,
         }
     }
 }

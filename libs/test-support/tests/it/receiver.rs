@@ -147,6 +147,19 @@ fn answers_by_script() {
     assert_eq!(body, "busy");
 }
 
+/// What it answers can be made of what it was sent.
+#[test]
+fn replies_to_the_body() {
+    let receiver = Receiver::start().unwrap();
+    let backwards = Answer::status(200).reply(|body| body.iter().rev().copied().collect());
+    receiver.script("/back", Script::always(backwards));
+    let mut stream = connect(receiver.addr());
+    for (sent, expected) in [("abc", "cba"), ("", "")] {
+        send(&mut stream, "/back", "1", sent);
+        assert_eq!(answer(&mut stream).1, expected);
+    }
+}
+
 /// `open` tells how many requests a path had at once.
 #[test]
 fn counts_requests_that_are_open() {
