@@ -104,6 +104,12 @@ impl Harness {
 
     /// As it is said.
     pub(crate) fn made(made: Made, paths: &[&str]) -> Self {
+        Self::made_with(made, paths, |_| {})
+    }
+
+    /// The same with a receiver that has its scripts before the dispatcher
+    /// starts: one that asks does it at once.
+    pub(crate) fn made_with(made: Made, paths: &[&str], scripts: impl Fn(&Receiver)) -> Self {
         let names = TopicNames::default();
         let plan = TopicPlan {
             lanes: LANES,
@@ -113,6 +119,7 @@ impl Harness {
         let broker = EmbeddedBroker::start(&internal_topics(&names, &plan)).unwrap();
         let settings = broker.settings("test").unwrap();
         let receiver = Receiver::start().unwrap();
+        scripts(&receiver);
         let endpoints = apply(&settings, &names, &receiver, (&made.spec, paths));
         let acked = Arc::new(AtomicI64::new(0));
         let count = acked.clone();
@@ -143,6 +150,20 @@ impl Harness {
     /// Key of a path's endpoint in the status topic.
     pub(crate) fn snapshot_key(&self, path: &str) -> String {
         Snapshot::key(self.endpoints[path])
+    }
+
+    /// What the status topic says at a key; `None` is nothing, or no more.
+    pub(crate) fn status(&self, key: &str) -> Option<Value> {
+        let records = self.scan(&self.names.status());
+        let of_key = |record: &&Record| record.key.as_deref() == Some(key.as_bytes());
+        let last = records.iter().rfind(of_key)?;
+        let value = last.value.as_ref()?;
+        Some(serde_json::from_slice(value).unwrap())
+    }
+
+    /// A path's endpoint.
+    pub(crate) fn uid(&self, path: &str) -> EndpointUid {
+        self.endpoints[path]
     }
 
     /// Deletes a path's endpoint.

@@ -12,6 +12,7 @@ mod oauth;
 mod panics;
 mod signed;
 mod stuck;
+mod verify;
 
 use std::time::Duration;
 
