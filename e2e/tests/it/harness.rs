@@ -16,7 +16,7 @@ use hooklane_test_support::{Answer, KafkaCluster, Receiver, Script, get, shared_
 use serde_json::{Value, json};
 
 pub(crate) use events::{Event, Events, Load};
-pub(crate) use expected::{Expected, Tally, Wants};
+pub(crate) use expected::{Expected, Tally, Wants, is_question};
 pub(crate) use service::{Kind, Service};
 
 /// How long anything may take that is not itself measured: two cores, shared

@@ -28,3 +28,4 @@ mod retry;
 mod scale;
 mod secrets;
 mod shutdown;
+mod verify;
