@@ -2,7 +2,7 @@
 //! nothing is delivered to them.
 
 use hooklane_model::catalog::{Consent, Unverified};
-use hooklane_test_support::{Answer, Receiver, Request, Script, wait_for};
+use hooklane_test_support::{Answer, Fault, Receiver, Request, Script, wait_for};
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Harness, Made};
@@ -134,4 +134,22 @@ fn who_may_not_be_asked_hears_nothing() {
         assert!(h.attempts().is_empty(), "{reason}: an attempt was spent");
         h.stop();
     }
+}
+
+/// Goal: a receiver that never answers keeps no dispatcher from ending, and its
+/// silence is nobody's word. Method: a restart while the question is open, for
+/// far longer than the test takes; the next dispatcher asks again, and nothing
+/// was written down.
+#[test]
+fn a_question_that_is_open_ends_with_its_dispatcher() {
+    let mut made = asking("ping", &[]);
+    made.spec["timeout"] = json!("60s");
+    let hangs = Script::always(Answer::fault(Fault::Hang));
+    let script = |receiver: &Receiver| receiver.script("/hangs", hangs.clone());
+    let mut h = Harness::made_with(made, &["/hangs"], script);
+    h.receiver.wait_count("/hangs", 1, DEADLINE).unwrap();
+    h.restart();
+    h.receiver.wait_count("/hangs", 2, DEADLINE).unwrap();
+    assert_eq!(h.status(&Unverified::key(h.uid("/hangs"))), None);
+    h.stop();
 }
