@@ -129,7 +129,11 @@ impl Fields {
         if !self.has(field) {
             findings.problem(self.path_of(field), "is required");
         }
-        self.text(field, findings).unwrap_or_default()
+        let text = self.text(field, findings);
+        if text.as_deref() == Some("") {
+            findings.problem(self.path_of(field), "is empty");
+        }
+        text.unwrap_or_default()
     }
 
     /// Takes `true` or `false`.

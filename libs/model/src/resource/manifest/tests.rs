@@ -241,3 +241,62 @@ fn a_value_that_its_tag_does_not_fit_is_not_shown() {
     assert!(error.contains("spec.auth.bearer.value: is not"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }
+
+/// Goal: what is required and left blank is said, each at its place, and no
+/// document is passed over for it. Method: every such field, blank.
+#[test]
+fn required_texts_are_not_empty() {
+    let document = |kind: &str, metadata: &str, spec: &str| {
+        format!("apiVersion: hooklane/v1\nkind: {kind}\nmetadata: {metadata}\nspec: {spec}\n")
+    };
+    let (named, url) = ("{tenant: acme, name: a}", "url: 'https://a.example'");
+    let oauth2 = "tokenUrl: '', clientId: '', clientSecret: {value: s3cr3t}";
+    for (text, fields) in [
+        (document("Endpoint", named, "{url: ''}"), &["spec.url"][..]),
+        (
+            document("Endpoint", "{tenant: '', name: ''}", &format!("{{{url}}}")),
+            &["metadata.name", "metadata.tenant"],
+        ),
+        (
+            document(
+                "Endpoint",
+                named,
+                &format!("{{{url}, auth: {{basic: {{username: '', password: {{value: x}}}}}}}}"),
+            ),
+            &["spec.auth.basic.username"],
+        ),
+        (
+            document(
+                "Endpoint",
+                named,
+                &format!("{{{url}, auth: {{header: {{name: '', value: x}}}}}}"),
+            ),
+            &["spec.auth.header.name"],
+        ),
+        (
+            document(
+                "Endpoint",
+                named,
+                &format!("{{{url}, auth: {{oauth2: {{{oauth2}}}}}}}"),
+            ),
+            &["spec.auth.oauth2.tokenUrl", "spec.auth.oauth2.clientId"],
+        ),
+        (
+            document("Source", "{name: a}", "{topic: '', tenant: {fixed: acme}}"),
+            &["spec.topic"],
+        ),
+        (
+            document("Subscription", named, "{source: '', endpoint: ''}"),
+            &["spec.source", "spec.endpoint"],
+        ),
+    ] {
+        let mut said = problems(&text);
+        let mut expected: Vec<String> = fields
+            .iter()
+            .map(|field| format!("document 1: {field}: is empty"))
+            .collect();
+        said.sort();
+        expected.sort();
+        assert_eq!(said, expected);
+    }
+}
