@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use hooklane_cli::exit;
 
@@ -60,40 +61,31 @@ fn start_with(args: &[&str], errors: Stdio) -> Child {
         .unwrap()
 }
 
-/// Waits for the end: exit code, output, errors. The output is smaller than a
-/// pipe holds (64 KiB), so it can be read then.
-fn finish(mut child: Child) -> (Option<i32>, String, String) {
-    let end = Instant::now() + DEADLINE;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() >= end {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("the demo did not end: {:?}", read(&mut child));
-        }
-        std::thread::sleep(Duration::from_millis(20));
+/// Waits for the end: exit code, output, errors. A thread reads both while the
+/// demo runs, so that no full pipe holds it up.
+fn finish(child: Child) -> (Option<i32>, String, String) {
+    let id = child.id();
+    // One end: the thread never waits for us.
+    let (ended, end) = mpsc::sync_channel(1);
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let Ok(output) = end.recv_timeout(DEADLINE) else {
+        signal(id, "-KILL");
+        panic!("the demo did not end: {:?}", end.recv());
     };
-    let (out, err) = read(&mut child);
-    (status.code(), out, err)
+    let output = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
-fn read(child: &mut Child) -> (String, String) {
-    let (mut out, mut err) = (String::new(), String::new());
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut out)
-        .unwrap();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut err)
-        .unwrap();
-    (out, err)
+fn signal(id: u32, signal: &str) {
+    let sent = Command::new("kill")
+        .args([signal, &id.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 /// The main path: events flow, an endpoint that is dead leaves dead letters,
@@ -149,10 +141,7 @@ fn a_signal_ends_it_with_its_books() {
     while !seen.lines().any(has_events) {
         assert!(reader.read_line(&mut seen).unwrap() > 0, "it ended: {seen}");
     }
-    let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+    signal(child.id(), "-INT");
     reader.read_to_string(&mut seen).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{seen}");
     let books = Books::read(&seen);
