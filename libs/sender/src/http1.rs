@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use tokio::time::Instant;
 
-use crate::io::{IoState, READ_BUFFER_MAX, READS_MAX, Stream, Watched};
+use crate::io::{IoState, LastWords, READ_BUFFER_MAX, READS_MAX, Stream, Watched};
 use crate::pool::{CloseReason, Pool};
 
 pub(crate) type OutRequest = Request<Full<Bytes>>;
@@ -50,7 +50,7 @@ impl Http1 {
         retire_at: Instant,
         pool: Rc<Pool>,
     ) -> hyper::Result<Box<Self>> {
-        let (watched, io) = Watched::new(stream);
+        let (watched, io) = Watched::new(stream, LastWords::Passed);
         // max_headers stays at its default of 100: set explicitly it moves the
         // parser's header table from the stack to the heap.
         let (sender, connection) = http1::Builder::new()

@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use crate::http1::{OutRequest, Unsent};
-use crate::io::{IoState, READS_MAX, Stream, Watched};
+use crate::io::{IoState, LastWords, READS_MAX, Stream, Watched};
 use crate::pool::{CloseReason, Pool};
 
 /// Response bytes a receiver may send ahead of our reading, per stream: what
@@ -76,7 +76,7 @@ impl Http2 {
         retire_at: Instant,
         pool: Rc<Pool>,
     ) -> hyper::Result<Rc<Self>> {
-        let (watched, io) = Watched::new(stream);
+        let (watched, io) = Watched::new(stream, LastWords::Heard);
         // For what comes before the first request; each request adds its own,
         // so pings and settings without end are bounded too, also when idle.
         io.allow_reads(READS_MAX);

@@ -1,12 +1,12 @@
 //! The byte stream under an HTTP connection, watched.
 //!
-//! Two things that hyper does not tell: whether the receiver has stopped
-//! taking bytes (a timeout then is one of writing, not of waiting), and how
-//! much reading a response has cost: endless 1xx, chunk extensions and
-//! trailers are bounded by this alone. Reads are counted, not bytes, because
-//! hyper's cursor hides its bytes from safe code; a read is at most
-//! [`READ_BUFFER_MAX`]. Relaxed atomics because the tasks of HTTP/2 must be
-//! `Send`; everything runs on one thread.
+//! Three things that hyper does not tell: whether the receiver has stopped
+//! taking bytes (a timeout then is one of writing, not of waiting), what it
+//! said before it hung up on our writing, and how much reading a response has
+//! cost: endless 1xx, chunk extensions and trailers are bounded by this alone.
+//! Reads are counted, not bytes, because hyper's cursor hides its bytes from
+//! safe code; a read is at most [`READ_BUFFER_MAX`]. Relaxed atomics because
+//! the tasks of HTTP/2 must be `Send`; everything runs on one thread.
 
 use std::io;
 use std::pin::Pin;
@@ -94,10 +94,21 @@ impl IoState {
     }
 }
 
+/// Who reads what a receiver said before it hung up on our writing.
+#[derive(Clone, Copy)]
+pub(crate) enum LastWords {
+    /// The layer above, which reads whenever it writes: HTTP/1.1. So an answer
+    /// that came early is one, though the request never went out whole.
+    Passed,
+    /// We, for the alert alone: HTTP/2 may write in vain before it reads.
+    Heard,
+}
+
 /// A [`Stream`] that reports to an [`IoState`].
 pub(crate) struct Watched {
     stream: Stream,
     state: Arc<IoState>,
+    last_words: LastWords,
     /// Why nothing can be written any more; told once the receiver's last
     /// words are heard.
     broken: Option<io::Error>,
@@ -109,7 +120,7 @@ const LAST_WORDS_MAX: usize = 64;
 
 impl Watched {
     /// Without a limit on reads until [`IoState::allow_reads`] sets one.
-    pub(crate) fn new(stream: Stream) -> (Self, Arc<IoState>) {
+    pub(crate) fn new(stream: Stream, last_words: LastWords) -> (Self, Arc<IoState>) {
         let state = Arc::new(IoState {
             write_blocked: AtomicBool::new(false),
             reads_left: AtomicU32::new(u32::MAX),
@@ -118,6 +129,7 @@ impl Watched {
         let watched = Self {
             stream,
             state: Arc::clone(&state),
+            last_words,
             broken: None,
         };
         (watched, state)
@@ -129,13 +141,27 @@ impl Watched {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let written = match self.broken.take() {
+        let known = self.broken.take();
+        let is_news = known.is_none();
+        let written = match known {
             None => write(Pin::new(&mut self.stream), cx),
             Some(error) => Poll::Ready(Err(error)),
         };
-        let written = match written {
-            Poll::Ready(Err(error)) => self.hear_last_words(error, cx).map(Err),
-            other => other,
+        let written = match (written, self.last_words) {
+            (Poll::Ready(Err(error)), LastWords::Heard) => self.hear_last_words(error, cx).map(Err),
+            (Poll::Ready(Err(error)), LastWords::Passed) if is_hangup(&error) => {
+                self.broken = Some(error);
+                if is_news {
+                    // It has read already when it writes: once more.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            (Poll::Ready(Err(error)), LastWords::Passed) => {
+                self.state.note(&error);
+                Poll::Ready(Err(error))
+            }
+            (other, _) => other,
         };
         self.state
             .write_blocked
@@ -149,9 +175,6 @@ impl Watched {
     /// socket's end is seen, which comes at once: it is broken.
     fn hear_last_words(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.state.note(&error);
-        if !matches!(self.stream, Stream::Https(_)) {
-            return Poll::Ready(error);
-        }
         let mut scratch = [0; 1024];
         for _ in 0..LAST_WORDS_MAX {
             let mut buffer = ReadBuf::new(&mut scratch);
@@ -170,6 +193,39 @@ impl Watched {
         }
         Poll::Ready(error)
     }
+
+    /// Reads what came before the connection broke, and ends with why it did.
+    fn read_last_words(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut to: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut scratch = [0; 1024];
+        let room = to.remaining().min(scratch.len());
+        let mut buffer = ReadBuf::new(&mut scratch[..room]);
+        let end = match Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()) {
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                to.put_slice(buffer.filled());
+                return Poll::Ready(self.state.spend_read());
+            }
+            Poll::Ready(end) => end,
+            Poll::Pending => return Poll::Pending,
+        };
+        if let Err(error) = &end {
+            self.state.note(error);
+        }
+        Poll::Ready(self.broken.take().map_or(end, Err))
+    }
+}
+
+/// Whether writing failed because the connection has ended: its reading side
+/// then ends as well, behind what had come.
+fn is_hangup(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset
+    )
 }
 
 impl Read for Watched {
@@ -180,6 +236,9 @@ impl Read for Watched {
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.broken.is_some() {
+            return this.read_last_words(cx, buffer);
+        }
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(this.state.spend_read()),
             Poll::Ready(Err(error)) => {

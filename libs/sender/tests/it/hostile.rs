@@ -1,6 +1,8 @@
 //! Receivers that misbehave: each has a reason, none keeps a connection, and
 //! none costs more than its deadline.
 
+use std::io::Write;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hooklane_sender::{CloseReason, RetryAfter};
@@ -11,6 +13,7 @@ use crate::support::{
     Full, Receiver, destination, open_config, post, post_within, read_request, reason, request,
     run, sender, status,
 };
+use crate::tls;
 
 /// What a receiver does with a request it has read, and what we call it.
 struct Case {
@@ -377,6 +380,61 @@ fn an_early_answer_counts_and_ends_the_connection() {
         let stats = sender.stats();
         assert_eq!((stats.open(), stats.idle), (0, 0));
     });
+}
+
+/// Goal: an answer that has come counts, though the receiver hung up on the
+/// rest of the request: what is said is not asked for again.
+/// Method: the receiver answers and closes between the connection's being
+/// there and the first byte of a large request, which then runs into a reset.
+#[test]
+fn an_answer_before_a_hangup_is_heard_though_writing_fails() {
+    for secure in [false, true] {
+        run(async move {
+            let identity = tls::identity(tls::NAME, &[b"http/1.1"]);
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let tls_config = identity.acceptor.config().clone();
+            let (answer, asked) = mpsc::sync_channel::<()>(1);
+            let (done, answered) = mpsc::sync_channel::<()>(1);
+            // On a thread of its own, because the sender's waits for it.
+            let receiver = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut session = rustls::ServerConnection::new(tls_config).unwrap();
+                while secure && session.is_handshaking() {
+                    session.complete_io(&mut stream).unwrap();
+                }
+                asked.recv().unwrap();
+                let text = format!("HTTP/1.1 413 No\r\ncontent-length: 9000\r\n\r\n{:9000}", "");
+                if secure {
+                    session.writer().write_all(text.as_bytes()).unwrap();
+                    while session.wants_write() {
+                        session.write_tls(&mut stream).unwrap();
+                    }
+                } else {
+                    stream.write_all(text.as_bytes()).unwrap();
+                }
+                drop(stream);
+                done.send(()).unwrap();
+            });
+            let sender = tls::sender(open_config(), &identity.ca);
+            let to = if secure {
+                tls::secure(&sender, address)
+            } else {
+                destination(&sender, address)
+            };
+            let mut request = request(&to, b"");
+            request.body = vec![0; 8 << 20].into();
+            let may_start = || {
+                answer.send(()).unwrap();
+                answered.recv().is_ok()
+            };
+            let report = sender.attempt(&to, request, may_start).await;
+            assert_eq!(status(&report), 413, "TLS: {secure}");
+            let stats = sender.stats();
+            assert_eq!((stats.opened, stats.open()), (1, 0));
+            receiver.join().unwrap();
+        });
+    }
 }
 
 /// Goal: nobody answers a request before it is made. Method: one write with
