@@ -219,13 +219,7 @@ pub(crate) fn unfit_key(scheme: SigningScheme, secret: &Secret) -> Option<&'stat
     let alone = Signing {
         scheme,
         header: None,
-        secrets: vec![SigningSecret {
-            id: None,
-            created_at: None,
-            not_before: None,
-            expires_at: None,
-            secret: SecretRef::Inline(secret.clone()),
-        }],
+        secrets: vec![SigningSecret::lasting(SecretRef::Inline(secret.clone()))],
     };
     match Signer::try_new(&alone, std::slice::from_ref(secret)) {
         Err(SignerError::Secret { reason, .. }) => Some(reason),

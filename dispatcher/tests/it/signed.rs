@@ -20,17 +20,10 @@ const NEW: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// The signature of a request with one secret, made at `now`.
 fn signature(secret: &str, request: &Request, now: UnixMillis) -> String {
     let secret = Secret::from(secret.to_owned());
-    let listed = SigningSecret {
-        id: None,
-        created_at: None,
-        not_before: None,
-        expires_at: None,
-        secret: SecretRef::Inline(secret.clone()),
-    };
     let signing = Signing {
         scheme: SigningScheme::Standard,
         header: None,
-        secrets: vec![listed],
+        secrets: vec![SigningSecret::lasting(SecretRef::Inline(secret.clone()))],
     };
     let what = ToSign {
         id: request.webhook_id(),

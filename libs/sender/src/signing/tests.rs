@@ -24,11 +24,8 @@ const PAIR_V1A: &str =
 fn signing(scheme: SigningScheme, secrets: &[(&str, Option<u64>)]) -> (Signing, Vec<Secret>) {
     let clear = |text: &str| Secret::from(text.to_owned());
     let listed = secrets.iter().map(|(text, end)| SigningSecret {
-        id: None,
-        created_at: None,
-        not_before: None,
         expires_at: end.map(UnixMillis),
-        secret: SecretRef::Inline(clear(text)),
+        ..SigningSecret::lasting(SecretRef::Inline(clear(text)))
     });
     let signing = Signing {
         scheme,

@@ -27,13 +27,7 @@ fn signer(scheme: SigningScheme, secret: &str) -> Signer {
     let signing = Signing {
         scheme,
         header: None,
-        secrets: vec![SigningSecret {
-            id: None,
-            created_at: None,
-            not_before: None,
-            expires_at: None,
-            secret: SecretRef::Inline(secret.clone()),
-        }],
+        secrets: vec![SigningSecret::lasting(SecretRef::Inline(secret.clone()))],
     };
     Signer::try_new(&signing, &[secret]).unwrap()
 }

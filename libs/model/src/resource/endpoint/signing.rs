@@ -97,6 +97,18 @@ pub struct SigningSecret {
 }
 
 impl SigningSecret {
+    /// A nameless one that signs at once, and until it is taken away.
+    #[must_use]
+    pub fn lasting(secret: SecretRef) -> Self {
+        Self {
+            id: None,
+            created_at: None,
+            not_before: None,
+            expires_at: None,
+            secret,
+        }
+    }
+
     /// When it signs.
     #[must_use]
     pub fn validity(&self) -> Validity {
