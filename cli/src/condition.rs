@@ -9,6 +9,7 @@ use hooklane_model::catalog::{
 use hooklane_model::duration;
 use hooklane_model::resource::{Endpoint, Verification};
 use hooklane_model::time::UnixMillis;
+use hooklane_sender::FailureReason;
 use serde_json::{Value, json};
 
 use crate::output;
@@ -210,6 +211,7 @@ impl<'a> Condition<'a> {
                     Some(ours) if ours.side.as_deref() == Some("us") => {
                         "nothing can be sent to it, by no fault of its own"
                     }
+                    Some(last) if lacks_token(last) => "its token server gives no access token",
                     _ => "the receiver asked for it (429, or 503 with Retry-After)",
                 };
                 format!("until {when}: {why}")
@@ -362,4 +364,12 @@ impl<'a> Condition<'a> {
         }
         status
     }
+}
+
+/// Whether it was for want of an access token: then no request was made, and
+/// the endpoint is held.
+fn lacks_token(last: &LastFailure) -> bool {
+    FailureReason::ALL
+        .iter()
+        .any(|reason| reason.is_lack_of_token() && last.failure.as_deref() == Some(reason.as_str()))
 }

@@ -220,6 +220,13 @@ fn the_last_failure_says_whose_it_is() {
         ]
     );
     assert_eq!(
+        shown(json!({"failure": "token_refused", "side": "receiver"})),
+        [
+            format!("{until}its token server gives no access token"),
+            format!("token_refused (on the receiver's side), {at}")
+        ]
+    );
+    assert_eq!(
         shown(json!({"status": 429})),
         [asked.clone(), format!("answered 429, {at}")]
     );

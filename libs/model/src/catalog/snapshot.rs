@@ -48,8 +48,8 @@ pub struct Snapshot {
     /// everything makes it.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub will_expire_at: Option<UnixMillis>,
-    /// Until when nothing is sent to it: the receiver asked for that, or we
-    /// can't; `last_failure` says which.
+    /// Until when nothing is sent to it: the receiver asked for that, we can't,
+    /// or there is no access token; `last_failure` says which.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub held_until: Option<UnixMillis>,
     /// `closed` (requests flow), `open` or `half_open`.
