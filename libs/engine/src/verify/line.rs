@@ -1,6 +1,6 @@
 //! Whose turn it is to be asked: tenant by tenant, in order of arrival.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use hooklane_model::id::EndpointUid;
 
@@ -22,8 +22,10 @@ pub(super) struct Ticket {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     tenants: BTreeMap<String, Tenant>,
-    /// Tenants with somebody in the line; each stands here once.
-    ring: VecDeque<String>,
+    /// Tenants with somebody in the line, by their places; each stands here
+    /// once. A lane that is let go takes as many out as it has endpoints, from
+    /// anywhere, so none may cost a look at all others.
+    ring: BTreeMap<u64, String>,
     next: u64,
     open: usize,
 }
@@ -31,6 +33,8 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct Tenant {
     due: BTreeMap<u64, EndpointUid>,
+    /// Its place in the ring, while somebody is due.
+    place: u64,
     open: u32,
 }
 
@@ -45,7 +49,8 @@ impl Line {
         self.next += 1;
         let of = self.tenants.entry(tenant.to_owned()).or_default();
         if of.due.is_empty() {
-            self.ring.push_back(tenant.to_owned());
+            of.place = number;
+            self.ring.insert(number, tenant.to_owned());
         }
         of.due.insert(number, uid);
         Ticket {
@@ -60,7 +65,7 @@ impl Line {
             return;
         };
         if of.due.remove(&ticket.number).is_some() && of.due.is_empty() {
-            self.ring.retain(|tenant| *tenant != ticket.tenant);
+            self.ring.remove(&of.place);
         }
         self.forget(&ticket.tenant);
     }
@@ -73,14 +78,18 @@ impl Line {
         }
         let tenants = &self.tenants;
         let may = |tenant: &String| tenants[tenant].open < OPEN_OF_TENANT;
-        let at = self.ring.iter().position(may)?;
-        let tenant = self.ring.remove(at)?;
+        let (place, _) = self.ring.iter().find(|(_, tenant)| may(tenant))?;
+        let place = *place;
+        let tenant = self.ring.remove(&place)?;
         let of = self.tenants.get_mut(&tenant)?;
         let (_, uid) = of.due.pop_first()?;
         if of.due.is_empty() {
             self.forget(&tenant);
         } else {
-            self.ring.push_back(tenant);
+            // Behind all others: the numbers of those who join go on from it.
+            of.place = self.next;
+            self.ring.insert(self.next, tenant);
+            self.next += 1;
         }
         Some(uid)
     }
@@ -151,6 +160,22 @@ mod tests {
         line.leave(&two);
         line.ended("crowd");
         assert!(line.is_empty() && line.tenants.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_that_comes_back_stands_once_and_at_the_end() {
+        let mut line = Line::default();
+        let first = line.join("other", EndpointUid(100));
+        for uid in [0, 1, 2] {
+            line.join("crowd", EndpointUid(uid));
+        }
+        line.leave(&first);
+        for uid in [101, 102] {
+            line.join("other", EndpointUid(uid));
+        }
+        assert_eq!(line.ring.len(), 2);
+        assert_eq!(ask(&mut line, tenant_of), [0, 101, 1, 102, 2]);
+        assert!(line.is_empty());
     }
 
     #[test]
