@@ -23,6 +23,7 @@ impl Attempts {
                     .map(|after| wait_of(after, &|| self.clocks.wall.now())),
             },
             Asked::CannotAsk(reason) => cannot_ask(reason),
+            Asked::NoToken(reason) => no_answer(reason),
             Asked::NoAnswer(report) => match report.result.map_err(|failure| failure.reason) {
                 Err(FailureReason::NotStarted) => VerifyEnd::NotStarted,
                 Err(reason) => no_answer(reason),
@@ -88,6 +89,21 @@ mod tests {
             assert_eq!(no_answer(reason), forbidden);
         }
         assert_ne!(no_answer(FailureReason::Tls), forbidden);
+    }
+
+    /// A token server is the receiver's, except where it is we who reach
+    /// nobody: who is woken for what is blocked could mend nothing.
+    #[test]
+    fn a_token_that_is_not_given_out_is_no_fault_of_ours() {
+        let side = |reason| match no_answer(reason) {
+            VerifyEnd::Failed { side, .. } => side,
+            other => panic!("{other:?}"),
+        };
+        for reason in FailureReason::ALL {
+            let ours = side(reason) == Side::Us;
+            assert!(!(ours && reason.is_lack_of_token()), "{reason}");
+        }
+        assert_eq!(side(FailureReason::Proxy), Side::Us);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
+use crate::failure::FailureReason;
 use crate::payload::Event;
 use crate::recipient::{Delivery, Recipient};
 use crate::report::{AttemptReport, Response};
@@ -44,6 +45,8 @@ pub enum Asked {
     Refuses(Refusal),
     /// There was no answer, or not a byte was sent.
     NoAnswer(AttemptReport),
+    /// There was no token to ask with, and so no request.
+    NoToken(FailureReason),
     /// It cannot be asked: something of ours is missing.
     CannotAsk(&'static str),
 }
@@ -86,10 +89,12 @@ impl Recipient {
             Some(tokens) => {
                 let deadline = Instant::now() + self.timeout;
                 match tokens.current(sender, deadline).await {
-                    Ok(access) => Some((tokens, access)),
-                    Err(failure) => {
-                        return Asked::CannotAsk(failure.attempt_reason().shown().reason);
+                    Ok(access) => {
+                        // In what is left of the time.
+                        request.timeout = deadline.saturating_duration_since(Instant::now());
+                        Some((tokens, access))
                     }
+                    Err(failure) => return Asked::NoToken(failure.attempt_reason()),
                 }
             }
         };

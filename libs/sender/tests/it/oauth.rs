@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use hooklane_model::resource::{Manifest, parse_yaml};
 use hooklane_model::secret::Secret;
+use hooklane_model::time::UnixMillis;
 use hooklane_sender::oauth::{Token, TokenFailure, Tokens};
-use hooklane_sender::{Recipient, Sender};
+use hooklane_sender::{Asked, FailureReason, Recipient, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -93,9 +94,13 @@ fn grant(n: usize) -> Vec<u8> {
 }
 
 fn recipient(sender: &Sender, token_url: &str, more: &str) -> Recipient {
+    recipient_at(sender, "https://erp.example/", token_url, more)
+}
+
+fn recipient_at(sender: &Sender, url: &str, token_url: &str, more: &str) -> Recipient {
     let yaml = format!(
         "apiVersion: hooklane/v1\nkind: Endpoint\nmetadata: {{tenant: acme, name: erp}}\nspec: \
-         {{url: 'https://erp.example/', timeout: 4s, signing: {{scheme: none}}, auth: {{oauth2: \
+         {{url: '{url}', timeout: 4s, verification: ping, signing: {{scheme: none}}, auth: {{oauth2: \
          {{tokenUrl: '{token_url}', clientId: hooks, clientSecret: {{valueFrom: {{file: \
          client}}}}{more}}}}}}}"
     );
@@ -441,6 +446,56 @@ fn a_token_server_that_says_nothing_has_three_quarters_of_the_timeout() {
         // And nobody asks again at once.
         assert_eq!(reason(&tokens, &sender).await, "timeout_response_headers");
         assert_eq!(server.asked(), 1);
+    });
+}
+
+/// Goal: who asks for consent has one timeout, for its token and its request.
+/// Method: the token comes after half of it, and the receiver says nothing for
+/// the other half; anything later is too late.
+#[test]
+fn a_question_has_what_its_token_leaves_of_the_timeout() {
+    run_letting_pass(HOURS, async {
+        let server = Server::closed(grant).await;
+        let silent = Server::closed(grant).await;
+        let sender = Rc::new(sender(open_config()));
+        let recipient = recipient_at(&sender, &silent.url(), &server.url(), "");
+        let mut waiting = pin!(recipient.verify(&sender, "0", UnixMillis(0), || true));
+        for (asked, opens) in [(&server, true), (&silent, false)] {
+            let came = until("it is asked", || asked.asked() == 1);
+            tokio::select! {
+                biased;
+                _ = waiting.as_mut() => panic!("nobody has answered"),
+                () = came => {}
+            }
+            let_pass(Duration::from_secs(2)).await;
+            if opens {
+                asked.open.send_replace(true);
+            }
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+        let Ok(Asked::NoAnswer(report)) = ended else {
+            panic!("{ended:?}");
+        };
+        let failure = report.result.unwrap_err();
+        assert_eq!(failure.reason.as_str(), "timeout_response_headers");
+    });
+}
+
+/// The word is the one that deliveries have for it.
+#[test]
+fn without_a_token_nobody_is_asked_for_consent() {
+    run(async {
+        let refuses = |_| response("401 Unauthorized", r#"{"error":"invalid_client"}"#);
+        let server = Server::start(refuses).await;
+        let silent = Server::closed(grant).await;
+        let sender = Rc::new(sender(open_config()));
+        let recipient = recipient_at(&sender, &silent.url(), &server.url(), "");
+        let asked = recipient.verify(&sender, "0", UnixMillis(0), || true).await;
+        assert!(
+            matches!(asked, Asked::NoToken(FailureReason::TokenRefused)),
+            "{asked:?}"
+        );
+        assert_eq!(silent.receiver.accepted(), 0);
     });
 }
 

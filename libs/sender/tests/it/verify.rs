@@ -45,6 +45,7 @@ fn word(asked: Asked) -> String {
         Asked::Agrees(Some(rate)) => rate.to_string(),
         Asked::Refuses(refusal) => format!("{} {}", refusal.reason, refusal.status),
         Asked::NoAnswer(report) => report.result.unwrap_err().reason.to_string(),
+        Asked::NoToken(reason) => reason.to_string(),
         Asked::CannotAsk(reason) => reason.to_owned(),
     }
 }
