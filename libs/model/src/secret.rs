@@ -167,14 +167,14 @@ fn read_text(
 fn read_value_from(fields: &mut Fields, findings: &mut Findings) -> Option<Option<SecretRef>> {
     let path = fields.path_of("valueFrom");
     let mut from = fields.object("valueFrom", findings)?;
-    let env = from.text("env", findings).filter(|name| !name.is_empty());
-    let file = from.text("file", findings).filter(|path| !path.is_empty());
+    let env = from.text("env", findings);
+    let file = from.text("file", findings);
     from.finish(findings);
     Some(match (env, file) {
-        (Some(env), None) => Some(SecretRef::Env(env)),
-        (None, Some(file)) => Some(SecretRef::File(file)),
+        (Some(env), None) if !env.is_empty() => Some(SecretRef::Env(env)),
+        (None, Some(file)) if !file.is_empty() => Some(SecretRef::File(file)),
         _ => {
-            findings.problem(path, "give exactly one of env, file");
+            findings.problem(path, "give exactly one of env, file, and not empty");
             None
         }
     })
@@ -239,6 +239,10 @@ mod tests {
             ),
             (
                 json!({"valueFrom": {"env": "A", "file": "b"}}),
+                "auth.bearer.valueFrom: give exactly one of env, file",
+            ),
+            (
+                json!({"valueFrom": {"env": "A", "file": ""}}),
                 "auth.bearer.valueFrom: give exactly one of env, file",
             ),
             (
