@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// A schedule that has read three deliveries of its tail, due in 9 s.
+fn three_in_the_tail(limits: Limits) -> Schedule {
+    let mut schedule = Schedule::new(layout(), limits);
+    schedule.assign(at(Rung::Tail), 0);
+    for offset in 0..3 {
+        read(&mut schedule, Rung::Tail, offset, 0, 9_000);
+    }
+    schedule.tick(now(0));
+    schedule
+}
+
 #[test]
 fn a_full_queue_pauses_once_and_resumes_at_a_quarter() {
     let mut schedule = owning(Rung::S15);
@@ -29,12 +40,7 @@ fn a_tail_over_its_budget_takes_the_15_s_rung() {
         tail_entries: 2,
         ..Limits::default()
     };
-    let mut schedule = Schedule::new(layout(), limits);
-    schedule.assign(at(Rung::Tail), 0);
-    for offset in 0..3 {
-        read(&mut schedule, Rung::Tail, offset, 0, 9_000);
-    }
-    schedule.tick(now(0));
+    let mut schedule = three_in_the_tail(limits);
     let hopped = produces(&mut schedule);
     assert!(matches!(
         hopped[..],
@@ -57,12 +63,7 @@ fn the_bytes_of_the_tail_are_bounded_too() {
         tail_bytes: 2 * one + one / 2,
         ..Limits::default()
     };
-    let mut schedule = Schedule::new(layout(), limits);
-    schedule.assign(at(Rung::Tail), 0);
-    for offset in 0..3 {
-        read(&mut schedule, Rung::Tail, offset, 0, 9_000);
-    }
-    schedule.tick(now(0));
+    let mut schedule = three_in_the_tail(limits);
     assert_eq!(schedule.tally().tail_overflows, 1);
     schedule.tick(now(9_000));
     assert_eq!(schedule.snapshot(now(9_000).wall).tail_bytes, 0);
