@@ -190,7 +190,7 @@ impl Receiver {
 
     /// The longest that the receiver's thread was kept from running, by its own
     /// work or by others on its core: how much later than it arrived a request
-    /// may have been read.
+    /// may have been read. One that lasts counts as well.
     #[must_use]
     pub fn longest_stall(&self) -> Duration {
         self.log.longest_stall()
@@ -248,9 +248,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 async fn measure_stalls(log: &Log) {
     loop {
-        let due = Instant::now() + LOOK_EVERY;
+        log.running(Instant::now() + LOOK_EVERY);
         tokio::time::sleep(LOOK_EVERY).await;
-        log.stalled(due.elapsed());
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Log {
     open_connections: AtomicUsize,
     bytes_sent: AtomicU64,
     stall_micros: AtomicU64,
+    /// When the thread is to run next.
+    due: Mutex<Option<Instant>>,
 }
 
 // Grows with the test: a receiver forgets nothing until it is told to.
@@ -87,6 +89,7 @@ impl Log {
             open_connections: AtomicUsize::new(0),
             bytes_sent: AtomicU64::new(0),
             stall_micros: AtomicU64::new(0),
+            due: Mutex::new(None),
         }
     }
 
@@ -129,14 +132,21 @@ impl Log {
         self.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// The thread ran so much later than it was to.
-    pub(super) fn stalled(&self, by: Duration) {
-        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+    /// The thread runs now, and is to run again at `next`.
+    pub(super) fn running(&self, next: Instant) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = due.map_or(Duration::ZERO, |due| due.elapsed());
+        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
         self.stall_micros.fetch_max(micros, Ordering::Relaxed);
+        *due = Some(next);
     }
 
     pub(super) fn longest_stall(&self) -> Duration {
-        Duration::from_micros(self.stall_micros.load(Ordering::Relaxed))
+        let due = *self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = due.map_or(Duration::ZERO, |due| due.elapsed());
+        lasting.max(Duration::from_micros(
+            self.stall_micros.load(Ordering::Relaxed),
+        ))
     }
 
     /// Counts a connection until the guard is dropped.

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use hooklane_test_support::{Answer, Fault, OnConnect, Receiver, Script, free_addr, wait_until};
@@ -97,20 +98,27 @@ fn records_what_arrives() {
 #[test]
 fn stalls_are_seen() {
     let receiver = Receiver::start().unwrap();
-    let stall = Duration::from_millis(400);
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    let released = Mutex::new(released);
     let blocks = Script::by(move |_| {
-        // This is the stall itself; nothing is waited for by it.
-        std::thread::sleep(stall);
+        released.lock().unwrap().recv().unwrap();
         Answer::status(200)
     });
     receiver.script("/slow", blocks);
     let mut stream = connect(receiver.addr());
     send(&mut stream, "/slow", "a", "");
-    answer(&mut stream);
-    wait_until("the stall to be seen", SOON, || {
-        receiver.longest_stall() >= stall - Duration::from_millis(20)
+    let stall = Duration::from_millis(200);
+    wait_until("the stall to be seen while it lasts", SOON, || {
+        receiver.longest_stall() >= stall
     })
     .unwrap();
+    release.send(()).unwrap();
+    answer(&mut stream);
+    assert!(receiver.longest_stall() >= stall, "and when it is over");
+    // The thread has run since, so that this is what it noted of itself.
+    send(&mut stream, "/other", "b", "");
+    answer(&mut stream);
+    assert!(receiver.longest_stall() >= stall);
 }
 
 /// Scripts count per path and per id, and headers, bodies and delays are sent.
