@@ -1,14 +1,12 @@
 //! Plain HTTP/1.1: what is sent, and what becomes of the connection.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hooklane_sender::{CloseReason, Protocol};
-use tokio::io::AsyncWriteExt;
 
 use crate::support::{
-    Receiver, Seen, destination, open_config, post, read_request, reason, request, run, sender,
-    status, until,
+    Log, Receiver, destination, open_config, post, read_request, reason, request, run, sender,
+    status,
 };
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -36,18 +34,7 @@ fn one_connection_serves_attempt_after_attempt() {
 #[test]
 fn the_request_is_what_was_asked_for() {
     run(async {
-        let seen = Arc::new(Mutex::new(Vec::<Seen>::new()));
-        let log = Arc::clone(&seen);
-        let receiver = Receiver::start(move |mut stream, _| {
-            let log = Arc::clone(&log);
-            async move {
-                while let Some(request) = read_request(&mut stream).await {
-                    log.lock().unwrap().push(request);
-                    stream.write_all(OK).await.unwrap();
-                }
-            }
-        })
-        .await;
+        let (receiver, seen) = Receiver::keeping(OK).await;
         let sender = sender(open_config());
         let destination = destination(&sender, receiver.address);
         assert_eq!(status(&post(&sender, &destination).await), 200);
@@ -64,7 +51,7 @@ fn the_request_is_what_was_asked_for() {
             status(&sender.attempt(&destination, foreign, || true).await),
             200
         );
-        let seen = seen.lock().unwrap();
+        let seen = seen.all();
         let lines: Vec<_> = seen[0].head.lines().collect();
         assert_eq!(lines[0], "POST /hooks?a=b HTTP/1.1");
         assert_eq!(lines[1], format!("host: {}", receiver.address));
@@ -108,18 +95,7 @@ fn framing_headers_are_refused() {
 #[test]
 fn may_start_false_sends_nothing() {
     run(async {
-        let requests = Arc::new(Mutex::new(0));
-        let log = Arc::clone(&requests);
-        let receiver = Receiver::start(move |mut stream, _| {
-            let log = Arc::clone(&log);
-            async move {
-                while read_request(&mut stream).await.is_some() {
-                    *log.lock().unwrap() += 1;
-                    stream.write_all(OK).await.unwrap();
-                }
-            }
-        })
-        .await;
+        let (receiver, seen) = Receiver::keeping(OK).await;
         let sender = sender(open_config());
         let destination = destination(&sender, receiver.address);
         for _ in 0..3 {
@@ -133,21 +109,21 @@ fn may_start_false_sends_nothing() {
         assert_eq!(status(&report), 200);
         assert!(report.reused);
         assert_eq!(receiver.accepted(), 1);
-        assert_eq!(*requests.lock().unwrap(), 1);
+        assert_eq!(seen.len(), 1);
     });
 }
 
 #[test]
 fn dropping_the_attempt_closes_its_connection() {
     run(async {
-        let closed = Arc::new(Mutex::new(false));
-        let log = Arc::clone(&closed);
+        let closed = Log::default();
+        let log = closed.clone();
         let receiver = Receiver::start(move |mut stream, _| {
-            let log = Arc::clone(&log);
+            let log = log.clone();
             async move {
                 read_request(&mut stream).await.unwrap();
                 assert!(read_request(&mut stream).await.is_none());
-                *log.lock().unwrap() = true;
+                log.push(());
             }
         })
         .await;
@@ -161,7 +137,7 @@ fn dropping_the_attempt_closes_its_connection() {
         );
         assert_eq!(sender.stats().closed_for(CloseReason::Aborted), 1);
         assert_eq!(sender.stats().open(), 0);
-        until("the receiver sees the close", || *closed.lock().unwrap()).await;
+        closed.reaches(1).await;
     });
 }
 

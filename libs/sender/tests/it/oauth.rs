@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::support::{
-    Receiver, Seen, let_pass, open_config, read_request, run, run_letting_pass, sender,
-    sender_resolving, until,
+    Log, Receiver, Seen, let_pass, open_config, read_request, run, run_letting_pass, sender,
+    sender_resolving,
 };
 
 /// More than any of these tests puts the clock forward.
@@ -29,7 +29,7 @@ const HOURS: Duration = Duration::from_secs(7_200);
 /// A token server that answers the nth request, from 1, with what it is told.
 struct Server {
     receiver: Receiver,
-    asked: Arc<Mutex<Vec<Seen>>>,
+    asked: Log<Seen>,
     open: watch::Sender<bool>,
 }
 
@@ -47,18 +47,14 @@ impl Server {
         open: bool,
         answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        let asked = Arc::<Mutex<Vec<Seen>>>::default();
-        let (log, answer) = (Arc::clone(&asked), Arc::new(answer));
+        let asked = Log::default();
+        let (log, answer) = (asked.clone(), Arc::new(answer));
         let (open, opened) = watch::channel(open);
         let receiver = Receiver::start(move |mut stream, _| {
             let (log, answer, mut opened) = (log.clone(), answer.clone(), opened.clone());
             async move {
                 while let Some(request) = read_request(&mut stream).await {
-                    let nth = {
-                        let mut log = log.lock().unwrap();
-                        log.push(request);
-                        log.len()
-                    };
+                    let nth = log.push(request);
                     opened.wait_for(|open| *open).await.unwrap();
                     if stream.write_all(&answer(nth)).await.is_err() {
                         return;
@@ -74,7 +70,7 @@ impl Server {
     }
 
     fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked.len()
     }
 
     fn url(&self) -> String {
@@ -156,7 +152,7 @@ fn all_who_wait_share_one_request_and_the_token_serves_until_it_expires() {
             .collect();
         local
             .run_until(async {
-                until("it is asked", || server.asked() == 1).await;
+                server.asked.reaches(1).await;
                 server.open.send_replace(true);
                 for one in waiting {
                     assert_eq!(one.await.unwrap(), "Bearer t1");
@@ -187,7 +183,7 @@ fn who_is_dropped_leaves_the_request_to_the_others() {
         }
         // Nobody but the second drives it now.
         let open = async {
-            until("it is asked", || server.asked() == 1).await;
+            server.asked.reaches(1).await;
             server.open.send_replace(true);
         };
         let (token, ()) = tokio::join!(second, open);
@@ -205,7 +201,7 @@ fn a_request_that_nobody_waits_for_ends_and_the_next_one_asks() {
         let tokens = tokens(&sender, &server.url());
         {
             let mut only = pin!(ask(&tokens, &sender));
-            let asked = until("it is asked", || server.asked() == 1);
+            let asked = server.asked.reaches(1);
             tokio::select! {
                 biased;
                 _ = only.as_mut() => panic!("it answers nothing"),
@@ -307,7 +303,7 @@ fn who_asks_is_said_where_the_spec_wants_it() {
             let asked = ask(recipient.tokens().unwrap(), &sender).await;
             assert!(asked.is_ok());
         }
-        let asked = server.asked.lock().unwrap().clone();
+        let asked = server.asked.all().clone();
         let head = &asked[0].head;
         assert!(head.starts_with("POST /token HTTP/1.1\r\n"), "{head}");
         // hooks:hunter2
@@ -433,7 +429,7 @@ fn a_token_server_that_says_nothing_has_three_quarters_of_the_timeout() {
         let sender = Rc::new(sender(open_config()));
         let tokens = tokens(&sender, &server.url());
         let mut waiting = pin!(ask(&tokens, &sender));
-        let asked = until("it is asked", || server.asked() == 1);
+        let asked = server.asked.reaches(1);
         tokio::select! {
             biased;
             _ = waiting.as_mut() => panic!("it answers nothing"),
@@ -461,7 +457,7 @@ fn a_question_has_what_its_token_leaves_of_the_timeout() {
         let recipient = recipient_at(&sender, &silent.url(), &server.url(), "");
         let mut waiting = pin!(recipient.verify(&sender, "0", UnixMillis(0), || true));
         for (asked, opens) in [(&server, true), (&silent, false)] {
-            let came = until("it is asked", || asked.asked() == 1);
+            let came = asked.asked.reaches(1);
             tokio::select! {
                 biased;
                 _ = waiting.as_mut() => panic!("nobody has answered"),

@@ -1,7 +1,6 @@
 //! What an endpoint's spec puts into its requests, as a receiver gets them.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hooklane_model::envelope::EventHead;
@@ -9,9 +8,8 @@ use hooklane_model::resource::{Manifest, parse_yaml};
 use hooklane_model::secret::Secret;
 use hooklane_model::time::UnixMillis;
 use hooklane_sender::{Delivery, Event, Recipient, Sender};
-use tokio::io::AsyncWriteExt;
 
-use crate::support::{Receiver, Seen, open_config, read_request, run, sender, status};
+use crate::support::{Receiver, open_config, run, sender, status};
 
 /// An endpoint at `address` whose spec says this besides.
 fn recipient(sender: &Sender, address: SocketAddr, spec: &str) -> Recipient {
@@ -32,19 +30,8 @@ fn recipient(sender: &Sender, address: SocketAddr, spec: &str) -> Recipient {
 #[test]
 fn headers_of_a_spec_are_on_the_wire_of_its_requests_alone() {
     run(async {
-        let seen = Arc::new(Mutex::new(Vec::<Seen>::new()));
-        let log = Arc::clone(&seen);
-        let receiver = Receiver::start(move |mut stream, _| {
-            let log = Arc::clone(&log);
-            async move {
-                while let Some(request) = read_request(&mut stream).await {
-                    log.lock().unwrap().push(request);
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                    stream.write_all(answer).await.unwrap();
-                }
-            }
-        })
-        .await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let (receiver, seen) = Receiver::keeping(answer).await;
         let sender = sender(open_config());
         let own = ", headers: {X-Acme-Team: 'billing, and more', x-acme-zone: eu}, \
                    userAgent: acme-hooks/1, extraHeaders: true";
@@ -74,7 +61,7 @@ fn headers_of_a_spec_are_on_the_wire_of_its_requests_alone() {
                 .await;
             assert_eq!(status(&report), 200);
         }
-        let seen = seen.lock().unwrap();
+        let seen = seen.all();
         assert_eq!(seen.len(), 4);
         for (n, request) in seen.iter().enumerate() {
             assert_eq!(request.body, payload);

@@ -15,6 +15,7 @@ use hooklane_sender::{
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use url::Url;
 
 /// Runs `future` on a current-thread runtime, as a worker does, and fails a
@@ -132,6 +133,40 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
 }
 
+/// What a receiver has seen so far, in order, for a test to read or wait for.
+/// Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Log<T>(watch::Sender<Vec<T>>);
+
+impl<T> Default for Log<T> {
+    fn default() -> Self {
+        Self(watch::Sender::new(Vec::new()))
+    }
+}
+
+impl<T> Log<T> {
+    /// Adds one; says how many that makes.
+    pub(crate) fn push(&self, one: T) -> usize {
+        self.0.send_modify(|all| all.push(one));
+        self.len()
+    }
+
+    pub(crate) fn all(&self) -> watch::Ref<'_, Vec<T>> {
+        self.0.borrow()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all().len()
+    }
+
+    /// Waits until there are so many.
+    pub(crate) async fn reaches(&self, count: usize) {
+        let mut seen = self.0.subscribe();
+        // The sender is ours, so waiting cannot fail.
+        seen.wait_for(|all| all.len() >= count).await.unwrap();
+    }
+}
+
 /// Reads one request with a content-length; `None` at the end of the stream.
 pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     let mut bytes = Vec::new();
@@ -208,6 +243,24 @@ impl Receiver {
         .await
     }
 
+    /// The same, and keeps what it was sent.
+    pub(crate) async fn keeping(response: &'static [u8]) -> (Self, Log<Seen>) {
+        let seen = Log::default();
+        let log = seen.clone();
+        let receiver = Self::start(move |mut stream, _| {
+            let log = log.clone();
+            async move {
+                while let Some(request) = read_request(&mut stream).await {
+                    log.push(request);
+                    if stream.write_all(response).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        (receiver.await, seen)
+    }
+
     /// Connections accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.served.load(Ordering::SeqCst)
@@ -244,12 +297,12 @@ impl Full {
     }
 }
 
-/// Waits until `met`. It is looked at again and again: the pause between looks
-/// lets the runtime work, and nothing depends on how long it is.
+/// Waits until `met`, for what nobody tells: the kernel's state, and counts of
+/// the sender. Between two looks the runtime has a turn, and hears of sockets.
 pub(crate) async fn until(what: &str, mut met: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while !met() {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
 }

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use crate::support::{
-    Receiver, loopback, open_config, post, post_within, reason, request, run, status, until,
+    self, Receiver, loopback, open_config, post, post_within, reason, request, run, status,
 };
 
 pub(crate) const NAME: &str = "receiver.test";
@@ -65,14 +64,14 @@ pub(crate) fn secure(sender: &Sender, address: SocketAddr) -> Rc<Destination> {
 #[derive(Clone, Default)]
 struct Log {
     connections: Arc<AtomicUsize>,
-    requests: Arc<Mutex<Vec<http::request::Parts>>>,
+    requests: support::Log<http::request::Parts>,
     /// Requests to `hold` wait for this.
     release: Arc<Notify>,
 }
 
 impl Log {
     fn requests(&self) -> usize {
-        self.requests.lock().unwrap().len()
+        self.requests.len()
     }
 }
 
@@ -83,7 +82,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let hold = head.headers.contains_key("x-hold");
     let big = head.headers.contains_key("x-big");
-    log.requests.lock().unwrap().push(head);
+    log.requests.push(head);
     let body = body.collect().await.map(|body| body.to_bytes());
     if hold {
         log.release.notified().await;
@@ -145,7 +144,7 @@ fn alpn_chooses_http2_and_one_connection_serves_all() {
         }
         assert_eq!(log.connections.load(Ordering::SeqCst), 1);
         assert_eq!(log.requests(), 7);
-        let requests = log.requests.lock().unwrap();
+        let requests = log.requests.all();
         let head = &requests[0];
         assert_eq!(head.uri.path_and_query().unwrap(), "/hooks?a=b");
         assert_eq!(head.uri.host(), Some(NAME));
@@ -206,7 +205,7 @@ fn a_dropped_attempt_resets_its_stream_and_nothing_else() {
                 biased;
                 _ = &mut attempt => panic!("it is held"),
                 report = async {
-                    until("the held one is there", || log.requests() == 2).await;
+                    log.requests.reaches(2).await;
                     post(&sender, &destination).await
                 } => assert_eq!(status(&report), 200),
             }
@@ -256,7 +255,7 @@ fn taken_streams_mean_another_connection_not_a_queue() {
         held.headers.insert("x-hold", "1".parse().unwrap());
         let held = sender.attempt(&destination, held, || true);
         let other = async {
-            until("the held one is there", || log.requests() == 3).await;
+            log.requests.reaches(3).await;
             let report = post(&sender, &destination).await;
             log.release.notify_one();
             report

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hooklane_model::resource::{Manifest, parse_yaml};
@@ -63,23 +62,6 @@ fn values<'a>(seen: &'a Seen, name: &str) -> Vec<&'a str> {
     named.map(|(_, value)| value).collect()
 }
 
-/// A receiver that keeps what it gets and answers all alike.
-async fn keeping(answer: &'static str) -> (Receiver, Arc<Mutex<Vec<Seen>>>) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&seen);
-    let receiver = Receiver::start(move |mut stream, _| {
-        let log = Arc::clone(&log);
-        async move {
-            while let Some(request) = read_request(&mut stream).await {
-                log.lock().unwrap().push(request);
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        }
-    })
-    .await;
-    (receiver, seen)
-}
-
 /// Goal: a handshake is what CloudEvents says, and deliveries name us, too.
 /// Method: heads read off the wire.
 #[test]
@@ -87,10 +69,10 @@ fn a_handshake_asks_the_exact_url_in_our_name() {
     run(async {
         let answer = "HTTP/1.1 200 OK\r\nwebhook-allowed-origin: *\r\n\
                       webhook-allowed-rate: 120\r\ncontent-length: 0\r\n\r\n";
-        let (receiver, seen) = keeping(answer).await;
+        let (receiver, seen) = Receiver::keeping(answer.as_bytes()).await;
         let sender = Rc::new(sender(asking(Some("hooks.acme.example"))));
         assert_eq!(ask(&sender, receiver.address, "handshake").await, "120");
-        let seen = seen.lock().unwrap();
+        let seen = seen.all();
         let request = &seen[0];
         assert!(request.head.starts_with("OPTIONS /hooks?a=b HTTP/1.1\r\n"));
         for (name, value) in [
@@ -110,12 +92,12 @@ fn challenge_and_ping_are_signed_events_in_the_endpoints_format() {
     run(async {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 32\r\n\r\n\
                       00112233445566778899aabbccddeeff";
-        let (receiver, seen) = keeping(answer).await;
+        let (receiver, seen) = Receiver::keeping(answer.as_bytes()).await;
         let sender = Rc::new(sender(asking(None)));
         for method in ["challenge", "ping"] {
             assert_eq!(ask(&sender, receiver.address, method).await, "any");
         }
-        let seen = seen.lock().unwrap();
+        let seen = seen.all();
         for (request, kind) in seen.iter().zip(["hooklane.challenge", "hooklane.ping"]) {
             assert!(request.head.starts_with("POST /hooks?a=b HTTP/1.1\r\n"));
             let id = format!("vrf_{TOKEN}");
@@ -251,12 +233,13 @@ fn a_forbidden_address_is_not_asked() {
 #[test]
 fn what_may_not_start_sends_nothing() {
     run(async {
-        let (receiver, seen) = keeping("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let (receiver, seen) =
+            Receiver::keeping(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let sender = Rc::new(sender(asking(None)));
         let url = format!("http://{}/hooks", receiver.address);
         let recipient = recipient(&sender, &url, "ping");
         let asked = recipient.verify(&sender, TOKEN, UnixMillis(0), || false);
         assert_eq!(word(asked.await), "not_started");
-        assert!(seen.lock().unwrap().is_empty());
+        assert!(seen.all().is_empty());
     });
 }
