@@ -117,6 +117,10 @@ impl TlsDefaults {
             return Err(TlsConfigError::NoRoots);
         }
         let roots = Arc::new(roots);
+        // Sessions stay at rustls's default, those of the last 32 servers. Each
+        // server decides how large its own are: eight tickets and as many
+        // chains of certificates, of 64 KiB each at most, so 1 MiB. More of them
+        // would save handshakes and let hostile receivers take the memory.
         let shared = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(TlsVersion::V1_2))
             .map_err(TlsConfigError::Versions)?
@@ -159,7 +163,7 @@ impl TlsDefaults {
             (Some(_), None) => return Err(TlsError::Identity(KeyError::NoKey)),
             (None, _) => config.with_no_client_auth(),
         };
-        // One server: the default has room for the sessions of 256.
+        // One server: the default has room for those of 32.
         config.resumption = Resumption::in_memory_sessions(1);
         Ok(Arc::new(with_alpn(config)))
     }
