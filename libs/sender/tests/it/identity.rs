@@ -139,6 +139,23 @@ fn sender_trusting(config: SenderConfig, default: &Authority) -> Sender {
     Sender::new(config, TlsDefaults::load(&[ca]).unwrap(), loopback())
 }
 
+/// A server of `ca` that lets in whom `ca` vouches for, what it sees, and a
+/// sender whose endpoints trust it.
+async fn demanding(
+    ca: &Authority,
+    version: &'static SupportedProtocolVersion,
+    alpn: &'static [u8],
+) -> (Receiver, Log, Sender) {
+    let log = Log::default();
+    let wants = Wants {
+        clients: Some(ca),
+        versions: &[version],
+        alpn,
+    };
+    let server = server(&ca.vouch_for(NAME).unwrap(), &wants, &log).await;
+    (server, log, sender_trusting(open_config(), ca))
+}
+
 /// Where requests of an endpoint with this `tls` go: as `apply` reads it.
 fn endpoint(sender: &Sender, address: SocketAddr, path: &str, tls: &Value) -> Rc<Destination> {
     let url = format!("https://{NAME}:{}{path}", address.port());
@@ -185,14 +202,7 @@ fn a_certificate_that_is_demanded_is_shown_and_a_refusal_has_its_name() {
         let large = vec![b'x'; 4 << 20];
         for version in [&version::TLS12, &version::TLS13] {
             for alpn in [H1, H2] {
-                let log = Log::default();
-                let wants = Wants {
-                    clients: Some(&ca),
-                    versions: &[version],
-                    alpn,
-                };
-                let server = server(&ca.vouch_for(NAME).unwrap(), &wants, &log).await;
-                let sender = sender_trusting(open_config(), &ca);
+                let (server, log, sender) = demanding(&ca, version, alpn).await;
                 let mut connections = 0;
                 for tls in [trusting(&ca), json!(null), as_client(&wrong, &ca)] {
                     let refused = endpoint(&sender, server.address, "/in", &tls);
@@ -226,14 +236,7 @@ fn identities_never_mix_at_one_server() {
         let leaves = ["one", "two"].map(|name| ca.vouch_for(name).unwrap());
         for alpn in [H1, H2] {
             for version in [&version::TLS12, &version::TLS13] {
-                let log = Log::default();
-                let wants = Wants {
-                    clients: Some(&ca),
-                    versions: &[version],
-                    alpn,
-                };
-                let server = server(&ca.vouch_for(NAME).unwrap(), &wants, &log).await;
-                let sender = sender_trusting(open_config(), &ca);
+                let (server, log, sender) = demanding(&ca, version, alpn).await;
                 let tls = [as_client(&leaves[0], &ca), as_client(&leaves[1], &ca)];
                 let [one, two] = [("/one", &tls[0]), ("/two", &tls[1])]
                     .map(|(path, tls)| endpoint(&sender, server.address, path, tls));
@@ -267,14 +270,7 @@ fn sessions_are_resumed_by_their_own_endpoint_alone() {
         let ca = Authority::new("ours").unwrap();
         let leaves = ["one", "two"].map(|name| ca.vouch_for(name).unwrap());
         for version in [&version::TLS12, &version::TLS13] {
-            let log = Log::default();
-            let wants = Wants {
-                clients: Some(&ca),
-                versions: &[version],
-                alpn: H1,
-            };
-            let server = server(&ca.vouch_for(NAME).unwrap(), &wants, &log).await;
-            let sender = sender_trusting(open_config(), &ca);
+            let (server, log, sender) = demanding(&ca, version, H1).await;
             let tls = [as_client(&leaves[0], &ca), as_client(&leaves[1], &ca)];
             let [one, two, changed] = [("/one", &tls[0]), ("/two", &tls[1]), ("/three", &tls[1])]
                 .map(|(path, tls)| endpoint(&sender, server.address, path, tls));
