@@ -25,6 +25,9 @@ pub(crate) enum Known {
         endpoint: Arc<Endpoint>,
         /// Its receiver asked not to be called, under this very spec.
         disabled: bool,
+        /// That was found out here, and the verdict is not read back yet: what
+        /// the status topic says until then is older.
+        found: bool,
         /// Its receiver has not agreed to be called.
         unverified: bool,
         /// When its rate limit was last changed under this process: what it

@@ -372,16 +372,24 @@ impl Core {
             Some(Known::Configured { .. }) => self.now.mono,
             Some(Known::Deleted) | None => Mono(0),
         };
+        let (edited, found) = match self.known.get(&uid) {
+            Some(Known::Configured {
+                endpoint: before,
+                found,
+                ..
+            }) => {
+                let edited = before.meta.generation != endpoint.meta.generation;
+                (edited, *found && !edited)
+            }
+            Some(Known::Deleted) | None => (false, false),
+        };
         let known = Known::Configured {
             endpoint: endpoint.clone(),
-            disabled: false,
+            disabled: found,
+            found,
             unverified: false,
             limit_since,
         };
-        let edited = self.known.get(&uid).is_some_and(|known| {
-            matches!(known, Known::Configured { endpoint: before, .. }
-                if before.meta.generation != endpoint.meta.generation)
-        });
         self.know(uid, known);
         self.refresh_disabled(uid);
         if edited {
@@ -403,12 +411,17 @@ impl Core {
     fn refresh_disabled(&mut self, uid: EndpointUid) -> bool {
         let status: Option<Arc<EndpointStatus>> = self.statuses.get(&uid).cloned();
         if let Some(Known::Configured {
-            endpoint, disabled, ..
+            endpoint,
+            disabled,
+            found,
+            ..
         }) = self.known.get_mut(&uid)
         {
             let generation = endpoint.meta.generation;
             let before = *disabled;
-            *disabled = status.is_some_and(|s| s.disabled_for(generation).is_some());
+            let told = status.is_some_and(|s| s.disabled_for(generation).is_some());
+            *found &= !told;
+            *disabled = told || *found;
             let changed = *disabled != before;
             self.stop_or_let_go(uid);
             return changed;

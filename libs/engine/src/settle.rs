@@ -394,14 +394,17 @@ impl Core {
     fn disable(&mut self, slot: usize, reason: &'static str, out: &mut Vec<Action>) {
         let uid = self.deliveries[slot].target.endpoint;
         let Some(Known::Configured {
-            endpoint, disabled, ..
+            endpoint,
+            disabled,
+            found,
+            ..
         }) = self.known.get_mut(&uid)
         else {
             return;
         };
         if !*disabled {
             // At once here; everybody else learns it from the status topic.
-            *disabled = true;
+            (*disabled, *found) = (true, true);
             out.push(Action::Disable(DisableOrder {
                 endpoint: endpoint.clone(),
                 reason,

@@ -1,6 +1,6 @@
 //! What the simulator found; the seed stands with each.
 
-use hooklane_model::catalog::{Change, Disabled, EndpointStatus};
+use hooklane_model::catalog::{Change, Disabled, EndpointStatus, Health};
 use hooklane_model::id::EndpointUid;
 use serde_json::json;
 
@@ -52,4 +52,31 @@ fn a_queue_goes_by_what_all_changes_of_a_batch_come_to() {
         assert!(actions.is_empty(), "{actions:?}");
         assert_eq!(sends(&bench.finish(2, sent[0], status(200))).len(), 1);
     }
+}
+
+/// Seed 50: the endpoint's health, written before its receiver answered 410
+/// and read after, said nothing of that, and the endpoint was called again
+/// until the verdict came back, too.
+#[test]
+fn a_verdict_stands_until_it_is_read_back() {
+    let mut bench = Bench::new(spec());
+    let sent = sends(&bench.read(0, vec![target(1, 1)]));
+    bench.finish(1, sent[0], status(410));
+    let health = EndpointStatus {
+        health: Some(Health {
+            observed_generation: 1,
+            ..Health::default()
+        }),
+        ..EndpointStatus::default()
+    };
+    let told =
+        |status: &EndpointStatus| vec![Change::Status(EndpointUid(1), status.clone().into())];
+    bench.configure(2, told(&health));
+    bench.configure(3, vec![Change::Endpoint(endpoint(1, 1, spec()))]);
+    let actions = bench.read(4, vec![target(2, 1)]);
+    assert_eq!(buried(&actions), [DeadReason::EndpointDisabled]);
+    // A new generation is another question.
+    bench.configure(5, vec![Change::Endpoint(endpoint(1, 2, spec()))]);
+    bench.configure(6, told(&health));
+    assert_eq!(sends(&bench.read(7, vec![target(3, 1)])).len(), 1);
 }
