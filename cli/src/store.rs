@@ -12,11 +12,12 @@ use hooklane_kafka::table::{TableEvent, TableReader};
 use hooklane_model::catalog::Catalog;
 use hooklane_model::fields::Problem;
 use hooklane_model::plan::Plan;
-use hooklane_model::resource::ResourceKey;
+use hooklane_model::resource::{Endpoint, Manifest, ResourceKey};
 
 use crate::Io;
 use crate::cluster::{Cluster, PATIENCE};
 use crate::error::CliError;
+use crate::kind::missing;
 
 /// How often a writer that was taken over from starts over.
 const TRIES: usize = 5;
@@ -57,6 +58,19 @@ impl Stored {
             Ok(())
         } else {
             Err(CliError::Unreadable(lines))
+        }
+    }
+
+    /// The endpoint under `key`.
+    ///
+    /// # Errors
+    /// When there is none, or its record cannot be read.
+    pub fn endpoint(&self, key: &ResourceKey) -> Result<&Endpoint, CliError> {
+        self.check_readable([key])?;
+        let live = self.catalog.document(key).filter(|d| !d.deleted);
+        match live.map(|document| &document.manifest) {
+            Some(Manifest::Endpoint(endpoint)) => Ok(endpoint),
+            _ => Err(missing(key)),
         }
     }
 }

@@ -5,12 +5,12 @@ use clap::Args;
 use hooklane_model::catalog::Catalog;
 use hooklane_model::id::new_uid;
 use hooklane_model::plan::{self, Action, Given, Plan, StartOffsets, Switch, spoken};
-use hooklane_model::resource::{Kind, Manifest, ResourceKey};
+use hooklane_model::resource::{Kind, ResourceKey};
 use hooklane_model::time::Clock;
 
 use crate::cluster::Cluster;
 use crate::error::CliError;
-use crate::kind::{key_of, missing, parse_kind};
+use crate::kind::{key_of, parse_kind};
 use crate::{Io, exit, store};
 
 /// Arguments of `pause` and `resume`.
@@ -53,11 +53,7 @@ pub fn run(
     let key = args.key()?;
     let stored = store::load(cluster)?;
     stored.warn(io);
-    stored.check_readable([&key])?;
-    let document = stored.catalog.document(&key).filter(|d| !d.deleted);
-    let Manifest::Endpoint(endpoint) = &document.ok_or_else(|| missing(&key))?.manifest else {
-        return Err(missing(&key));
-    };
+    let endpoint = stored.endpoint(&key)?;
     // The writer reads the configuration, not the statuses: what was read here
     // counts, and only for the generation that it is about.
     let status = stored.catalog.status(endpoint.uid()).cloned();

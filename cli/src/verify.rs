@@ -12,11 +12,11 @@ use hooklane_kafka::producer::{Outgoing, Producer};
 use hooklane_kafka::settings::Profile;
 use hooklane_model::catalog::{Consent, Unverified};
 use hooklane_model::plan::spoken;
-use hooklane_model::resource::{Kind, Manifest, Verification};
+use hooklane_model::resource::{Kind, Verification};
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::error::CliError;
-use crate::kind::{key_of, missing};
+use crate::kind::key_of;
 use crate::{Io, exit, store};
 
 /// Arguments of `verify`.
@@ -38,11 +38,7 @@ pub fn run(cluster: &Cluster, args: &VerifyArgs, io: &mut Io<'_>) -> Result<u8, 
     let key = key_of(Kind::Endpoint, &args.name, args.tenant.as_deref())?;
     let stored = store::load(cluster)?;
     stored.warn(io);
-    stored.check_readable([&key])?;
-    let document = stored.catalog.document(&key).filter(|d| !d.deleted);
-    let Manifest::Endpoint(endpoint) = &document.ok_or_else(|| missing(&key))?.manifest else {
-        return Err(missing(&key));
-    };
+    let endpoint = stored.endpoint(&key)?;
     let method = endpoint.spec.verification;
     if method == Verification::None {
         let reason = format!(
